@@ -1,0 +1,1 @@
+"""Vitrine: text-to-image product search on Triton and Milvus."""

@@ -1,0 +1,134 @@
+"""The only module that speaks to Triton. Its exceptions stop here and leave as the product's own errors."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from vitrine.domain import Deadline, Pixels, Vectors
+from vitrine.embedding.contract import FINGERPRINT_PARAMETER, IMAGE_MODEL, TEXT_MODEL
+from vitrine.errors import (
+    DeadlineExceeded,
+    EncoderUnavailable,
+    InternalError,
+    Overloaded,
+    VitrineError,
+)
+from vitrine.settings import TritonSettings
+
+# tritonclient drops its own defaults as soon as channel_args are given, so message sizes are set again: the largest
+# message is a batch of pictures (32 x 224 x 224 x 3 bytes = 4.6 MiB).
+_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_CHANNEL_ARGS = [
+    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    # With a headless Service behind dns:///, every Triton pod gets its share; pick_first would pin one.
+    ("grpc.lb_policy_name", "round_robin"),
+    # Retries belong to whoever owns the deadline, not to the channel.
+    ("grpc.enable_retries", 0),
+    # A restarted Triton is found again within a second instead of gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+_OUTPUT = "embedding"
+
+
+class TritonClient:
+    """Asks a Triton server for embeddings.
+
+    Must be made inside the event loop that uses it. Connects lazily: making one never fails because Triton is down.
+    """
+
+    def __init__(self, settings: TritonSettings) -> None:
+        self._settings = settings
+        self._client = InferenceServerClient(settings.url, channel_args=_CHANNEL_ARGS)
+        self._outputs = [InferRequestedOutput(_OUTPUT)]
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def infer_text(self, ids: npt.NDArray[np.int32], deadline: Deadline) -> Vectors:
+        """Embeds token ids, int32 [n, length], every row padded to the same bucket. Returns float32 [n, dim].
+
+        Raises:
+            EncoderUnavailable, Overloaded, DeadlineExceeded, InternalError
+        """
+        return await self._infer(TEXT_MODEL, "input_ids", "INT32", ids, deadline)
+
+    async def infer_image(self, pixels: Pixels, deadline: Deadline) -> Vectors:
+        """Embeds pictures, uint8 [n, size, size, 3]. Returns float32 [n, dim].
+
+        Raises:
+            EncoderUnavailable, Overloaded, DeadlineExceeded, InternalError
+        """
+        return await self._infer(IMAGE_MODEL, "pixels", "UINT8", pixels, deadline)
+
+    async def fingerprints(self, deadline: Deadline) -> dict[str, str | None]:
+        """The contract fingerprint that each loaded model carries in its config, None where it carries none.
+
+        Raises:
+            EncoderUnavailable: a model is not loaded, or Triton does not answer.
+            DeadlineExceeded: Triton did not answer in time.
+        """
+        names = (TEXT_MODEL, IMAGE_MODEL)
+        return dict(
+            zip(names, await asyncio.gather(*(self._fingerprint(name, deadline) for name in names)), strict=True)
+        )
+
+    async def _fingerprint(self, model: str, deadline: Deadline) -> str | None:
+        timeout = deadline.within(self._settings.control_timeout_s)
+        with _vendor_errors(model):
+            if not await self._client.is_model_ready(model, client_timeout=timeout):
+                raise EncoderUnavailable(f"Triton has not loaded {model} yet.", model=model)
+            answer = await self._client.get_model_config(model, client_timeout=timeout)
+        parameters = answer.config.parameters
+        return str(parameters[FINGERPRINT_PARAMETER].string_value) if FINGERPRINT_PARAMETER in parameters else None
+
+    async def _infer(
+        self, model: str, input_name: str, datatype: str, tensor: npt.NDArray[np.generic], deadline: Deadline
+    ) -> Vectors:
+        timeout = deadline.within(self._settings.timeout_s)
+        tensor_in = InferInput(input_name, list(tensor.shape), datatype)
+        tensor_in.set_data_from_numpy(tensor)
+        with _vendor_errors(model):
+            result = await self._client.infer(
+                model,
+                [tensor_in],
+                outputs=self._outputs,
+                # Both: the first takes the request out of Triton's queue when nobody waits for it any more, the second
+                # frees this coroutine when Triton itself is stuck.
+                timeout=max(1, int(timeout * 1_000_000)),
+                client_timeout=timeout,
+            )
+            vectors = result.as_numpy(_OUTPUT)
+        if vectors is None or vectors.ndim != 2 or len(vectors) != len(tensor) or not np.isfinite(vectors).all():
+            shape = None if vectors is None else vectors.shape
+            raise InternalError(f"{model} answered {len(tensor)} inputs with an unusable tensor of shape {shape}.")
+        return np.asarray(vectors, dtype=np.float32)
+
+
+@contextmanager
+def _vendor_errors(model: str) -> Iterator[None]:
+    try:
+        yield
+    except InferenceServerException as error:
+        raise _translated(model, str(error.status()), error.message() or "") from error
+
+
+def _translated(model: str, status: str, message: str) -> VitrineError:
+    """Triton's queue refusals are all UNAVAILABLE; only their words tell a full queue from a server that is gone."""
+    status = status.removeprefix("StatusCode.")
+    lowered = message.lower()
+    if status == "DEADLINE_EXCEEDED" or "timeout expired" in lowered or "deadline exceeded" in lowered:
+        return DeadlineExceeded(f"Triton did not answer for {model} in time.", model=model)
+    if "maximum queue size" in lowered or status == "RESOURCE_EXHAUSTED":
+        return Overloaded(f"Triton's queue for {model} is full.", model=model)
+    if status in {"INVALID_ARGUMENT", "OUT_OF_RANGE", "UNIMPLEMENTED"}:
+        return InternalError(f"Triton refused a request for {model}: {message}", model=model)
+    return EncoderUnavailable(f"Triton cannot run {model}: {message or status}", model=model)

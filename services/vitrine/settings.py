@@ -1,0 +1,151 @@
+"""Typed settings, read once per process from the environment (`VITRINE_<SECTION>__<NAME>`) or an env file.
+
+`docs/configuration.md` is generated from this module: the text beside a field is what an operator reads.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vitrine.errors import SettingsInvalid
+
+MIB = 1024 * 1024
+ENV_PREFIX = "VITRINE_"
+
+
+class _Section(BaseModel):
+    """A typo in a setting's name is an error, not a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GatewaySettings(_Section):
+    """The HTTP process."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default: nothing is authenticated.")
+    port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
+    default_collection: str = Field("products", description="Alias the web page and `/` search.")
+    default_timeout_ms: int = Field(2_000, ge=1, description="Deadline of a request that names none.")
+    max_timeout_ms: int = Field(10_000, ge=1, description="Longest deadline a caller may ask for.")
+    max_in_flight: int = Field(256, ge=1, description="Searches worked on at once; above it 503 with Retry-After.")
+    max_body_bytes: int = Field(12 * MIB, ge=1024, description="Largest request body (a data: URL is 4/3 of its file).")
+    max_query_bytes: int = Field(8 * 1024, ge=1, description="Largest text query in UTF-8 bytes.")
+    max_limit: int = Field(250, ge=1, description="Largest `limit` (hits in one answer).")
+    readiness_cache_s: float = Field(1.0, ge=0, description="How long an answer of /readyz is reused.")
+    readiness_timeout_s: float = Field(2.0, gt=0, description="Longest a dependency check in /readyz may take.")
+    keep_alive_s: int = Field(75, ge=1, description="Idle keep-alive; longer than the 60 s usual in proxies.")
+    drain_s: int = Field(20, ge=0, description="How long in-flight requests may finish after SIGTERM.")
+    media_root: Path | None = Field(None, description="Folder whose pictures `/media/` serves; unset: no `/media/`.")
+    media_base_url: str = Field("/media", description="What `image_url` of a hit starts with: `/media` or a CDN.")
+
+
+class ModelSettings(_Section):
+    """The model repository that Triton serves."""
+
+    repository: Path = Field(
+        Path("model_repository"), description="Folder with contract.json and tokenizer.json; Triton's own folder."
+    )
+
+
+class TritonSettings(_Section):
+    """Where Triton answers, and for how long we listen."""
+
+    url: str = Field("127.0.0.1:8001", description="gRPC target; `dns:///headless-service:8001` in Kubernetes.")
+    timeout_s: float = Field(
+        5.0, gt=0, description="Longest one inference may take; the caller's deadline may be shorter."
+    )
+    control_timeout_s: float = Field(2.0, gt=0, description="Longest a readiness or metadata call may take.")
+    max_batch: int = Field(32, ge=1, description="Largest batch sent in one call; config.pbtxt's max_batch_size.")
+
+
+class MilvusSettings(_Section):
+    """Where Milvus answers, and for how long we listen."""
+
+    uri: str = Field("http://127.0.0.1:19530", description="Address of a Milvus proxy.")
+    token: SecretStr = Field(SecretStr(""), description="`user:password` or an API key; empty: no authentication.")
+    database: str = Field("default", description="Milvus database.")
+    connect_timeout_s: float = Field(5.0, gt=0, description="Longest to wait for a connection.")
+    search_timeout_s: float = Field(
+        5.0, gt=0, description="Longest one search may take; the caller's deadline may be shorter."
+    )
+    write_timeout_s: float = Field(60.0, gt=0, description="Longest one upsert or delete may take.")
+    admin_timeout_s: float = Field(600.0, gt=0, description="Longest wait for an index to be built or loaded.")
+
+
+class ImageSettings(_Section):
+    """What is accepted as a picture, for a query and for an index alike."""
+
+    max_bytes: int = Field(8 * MIB, ge=1024, description="Largest image file.")
+    max_pixels: int = Field(50_000_000, ge=1, description="Most pixels an image may declare.")
+    decode_threads: int = Field(2, ge=1, description="Threads that decode and resize.")
+
+
+class IndexerSettings(_Section):
+    """The batch process. Every queue between its stages is bounded by these."""
+
+    batch_size: int = Field(16, ge=1, description="Images in one call to Triton.")
+    in_flight: int = Field(4, ge=1, description="Calls to Triton under way at once.")
+    upsert_bytes: int = Field(4 * MIB, ge=64 * 1024, description="Bytes of one upsert; Milvus refuses above 64 MiB.")
+    encode_attempts: int = Field(5, ge=1, description="Tries of one batch while Triton is unavailable, with backoff.")
+
+
+class LocalSettings(_Section):
+    """The embedded stack: real Triton and real Milvus as processes of this user, for one machine."""
+
+    state_dir: Path = Field(Path(".vitrine"), description="Everything the stack writes: data, logs, process ids.")
+    engines_dir: Path = Field(Path(".engines"), description="Virtual environment with the engines' own packages.")
+    triton_http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP port.")
+    triton_grpc_port: int = Field(
+        8001, ge=1, le=65535, description="Triton's gRPC port, which the gateway and the indexer use."
+    )
+    triton_metrics_port: int = Field(8002, ge=1, le=65535, description="Triton's Prometheus port.")
+    milvus_port: int = Field(19530, ge=1, le=65535, description="Milvus's gRPC port.")
+    milvus_metrics_port: int = Field(9091, ge=1, le=65535, description="Milvus's Prometheus and health port.")
+    etcd_port: int = Field(2379, ge=1, le=65535, description="Port of the etcd inside Milvus.")
+    start_timeout_s: float = Field(120.0, gt=0, description="Longest each process may take to become ready.")
+    stop_timeout_s: float = Field(30.0, gt=0, description="Longest to wait after SIGTERM before SIGKILL.")
+
+
+class TelemetrySettings(_Section):
+    """Logs and traces. Metrics are always on."""
+
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_queries: bool = Field(False, description="Write query texts into logs (they may be personal data).")
+    otlp_endpoint: str = Field("", description="OTLP/HTTP traces endpoint; empty: tracing is off and costs nothing.")
+    sample_ratio: float = Field(0.01, ge=0, le=1, description="Share of requests traced when no caller decided.")
+
+
+class Settings(BaseSettings):
+    """All settings. Build once in a composition root and hand down the sections."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    gateway: GatewaySettings = GatewaySettings()
+    model: ModelSettings = ModelSettings()
+    triton: TritonSettings = TritonSettings()
+    milvus: MilvusSettings = MilvusSettings()
+    images: ImageSettings = ImageSettings()
+    indexer: IndexerSettings = IndexerSettings()
+    local: LocalSettings = LocalSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+
+def read_settings() -> Settings:
+    """Reads the environment once, for a composition root.
+
+    Raises:
+        SettingsInvalid: a value is out of range, or a `VITRINE_` variable is none of ours (a typo that would otherwise
+            be a silent default).
+    """
+    sections = {f"{ENV_PREFIX}{section}__".upper() for section in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(ENV_PREFIX) and not any(variable.upper().startswith(section) for section in sections):
+            raise SettingsInvalid(f"The environment sets {variable}, which is no setting of Vitrine.")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = ENV_PREFIX + "__".join(str(part) for part in first["loc"]).upper()
+        raise SettingsInvalid(f"{variable}: {first['msg']} (got {first['input']!r}).") from None

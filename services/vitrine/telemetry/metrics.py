@@ -1,0 +1,114 @@
+"""Prometheus metrics of the HTTP process, in a registry of their own. Every label's values are a closed set."""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from vitrine.telemetry.stages import Stage
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Edges of every latency histogram. The latency objectives (50 ms, 250 ms) are edges, so their shares are exact."""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+UNMATCHED = "unmatched"
+"""Route label of requests that matched no route; their paths are anybody's invention and never become a label."""
+
+
+class GatewayMetrics:
+    """What the HTTP process counts and times.
+
+    Args:
+        version: of the product, for `vitrine_build_info`.
+        routes: path templates there are; any other counts as `unmatched`.
+        codes: error codes there are; any other counts as `internal`.
+        dependencies: names that `dependency_up` can have.
+    """
+
+    def __init__(
+        self, version: str, routes: Iterable[str], codes: Iterable[str], dependencies: Iterable[str]
+    ) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._routes = frozenset(routes)
+        self._codes = frozenset(codes)
+        Info("vitrine_build", "Version of the running code.", registry=self.registry).info({"version": version})
+        self._requests = Counter(
+            "vitrine_http_requests",
+            "Requests answered.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self._duration = Histogram(
+            "vitrine_http_request_duration_seconds",
+            "Time from the request's head to the last byte of the answer handed to the socket.",
+            ("route", "method", "status"),
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._errors = Counter(
+            "vitrine_http_errors", "Error answers by their stable code.", ("code",), registry=self.registry
+        )
+        self._stages = {
+            stage: histogram.labels(stage)
+            for histogram in (
+                Histogram(
+                    "vitrine_stage_duration_seconds",
+                    "Time a request spent in one stage.",
+                    ("stage",),
+                    buckets=BUCKETS_S,
+                    registry=self.registry,
+                ),
+            )
+            for stage in Stage
+        }
+        self.in_flight = Gauge(
+            "vitrine_http_in_flight", "API requests being worked on (they hold a permit).", registry=self.registry
+        )
+        self.capacity = Gauge("vitrine_http_in_flight_limit", "Permits there are.", registry=self.registry)
+        self._shed = Counter(
+            "vitrine_http_shed", "Requests refused before any work was done.", ("reason",), registry=self.registry
+        )
+        self.shed_for_permits = self._shed.labels("in_flight")
+        self._up = Gauge(
+            "vitrine_dependency_up",
+            "1 when the last readiness check had an answer from the dependency.",
+            ("dependency",),
+            registry=self.registry,
+        )
+        self.dependency_up = {name: self._up.labels(name) for name in dependencies}
+        self.ready = Gauge("vitrine_ready", "1 when /readyz answers 200.", registry=self.registry)
+        self.contract_mismatch = Gauge(
+            "vitrine_contract_mismatch",
+            "1 while Triton, the tokenizer and the default collection do not share one model.",
+            registry=self.registry,
+        )
+
+    def observe_request(self, route: str | None, method: str, status: int, seconds: float) -> None:
+        """Counts one answered request and its time. `status` is a code such as 404; the label is its class, 4xx."""
+        labels = (
+            route if route in self._routes else UNMATCHED,
+            method if method in METHODS else "OTHER",
+            f"{status // 100}xx",
+        )
+        self._requests.labels(*labels).inc()
+        self._duration.labels(*labels).observe(seconds)
+
+    def observe_stages(self, seconds: Mapping[Stage, float]) -> None:
+        """Records the stages that a request went through."""
+        for stage, spent in seconds.items():
+            self._stages[stage].observe(spent)
+
+    def count_error(self, code: str) -> None:
+        """Counts one error answer."""
+        self._errors.labels(code if code in self._codes else "internal").inc()
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the format that an `Accept` header prefers, and that format's content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type

@@ -1,0 +1,48 @@
+"""Times of the stages of one request: measured once, then read by the answer, the metrics, the log and the trace."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from vitrine.telemetry.tracing import Tracing
+
+
+class Stage(StrEnum):
+    """The closed set of stages; also the values of the metrics' `stage` label."""
+
+    DECODE = "decode"
+    TOKENIZE = "tokenize"
+    EMBED = "embed"
+    SEARCH = "search"
+    HYDRATE = "hydrate"
+
+
+class StageClock:
+    """Adds up wall seconds by stage. One per request; not shared between tasks that run at the same time.
+
+    Args:
+        tracing: where each stage also becomes a span; None: stages are only timed.
+    """
+
+    def __init__(self, tracing: Tracing | None = None) -> None:
+        self._started = time.perf_counter()
+        self._tracing = tracing
+        self.seconds: dict[Stage, float] = {}
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """Adds the time of the block to `stage`, also when the block raises."""
+        began = time.perf_counter()
+        try:
+            if self._tracing is None:
+                yield
+            else:
+                with self._tracing.stage_span(stage):
+                    yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def total(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._started
