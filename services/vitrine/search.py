@@ -164,8 +164,8 @@ class Searcher:
         if items:
             with clock.stage(Stage.SEARCH):
                 vectors.append(await self._item_vectors([part.id for part in items], collection, deadline))
-        weights = [part.weight for part in (*texts, *pictures, *items)]
-        return _weighted_sum(np.concatenate(vectors), weights), warnings
+        in_order: list[QueryPart] = [*texts, *pictures, *items]
+        return _weighted_sum(np.concatenate(vectors), [part.weight for part in in_order]), warnings
 
     async def _item_vectors(self, ids: list[str], collection: CollectionInfo, deadline: Deadline) -> Vectors:
         found = await self.vectors.vectors_of(collection.name, ids, deadline)

@@ -2,11 +2,12 @@
 
 import io
 import os
+from http import HTTPStatus
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from vitrine.client import Client, SearchAnswer, SearchHit
+from vitrine.client import ApiError, Client, SearchAnswer, SearchHit
 from vitrine.errors import StackError
 
 _COLUMNS = 5
@@ -53,9 +54,15 @@ def _draw_hit(
 
 
 def _picture(client: Client, hit: SearchHit) -> Image.Image | None:
+    """The hit's picture, or None where the shop has none: one gap is no reason to draw no sheet."""
     if hit.image_url is None:
         return None
-    return Image.open(io.BytesIO(client.picture(hit.image_url))).convert("RGB")
+    try:
+        return Image.open(io.BytesIO(client.picture(hit.image_url))).convert("RGB")
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

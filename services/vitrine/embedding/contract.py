@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from vitrine.errors import ContractMismatch, ModelInvalid
 
@@ -74,7 +74,7 @@ class ModelContract(_Frozen):
             contract = cls.model_validate(stored)
         except FileNotFoundError:
             raise ModelInvalid(f"{repository} is no model repository: it has no {CONTRACT_FILE}.") from None
-        except (OSError, ValueError, KeyError, AttributeError, ValidationError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelInvalid(f"{path} cannot be read as a contract: {error}") from error
         if recorded != contract.fingerprint:
             raise ModelInvalid(
