@@ -62,7 +62,7 @@ format: $(VENV)/.dev ## Format the sources
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Redraw docs/images from the running demo (needs chromium and chromedriver)
 	@$(BIN)/vitrine search "floral top" --plot docs/images/sheet.png
-	@$(BIN)/python docs/make_screenshots.py
+	@$(BIN)/python docs/make_screenshots.py http://127.0.0.1:8080 docs/images
 
 .PHONY: configuration
 configuration: $(VENV)/.runtime ## Write docs/configuration.md from the settings

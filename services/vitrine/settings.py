@@ -78,7 +78,11 @@ class ImageSettings(_Section):
     """What is accepted as a picture, for a query and for an index alike."""
 
     max_bytes: int = Field(8 * MIB, ge=1024, description="Largest image file.")
-    max_pixels: int = Field(50_000_000, ge=1, description="Most pixels an image may declare.")
+    max_pixels: int = Field(
+        25_000_000,
+        ge=1,
+        description="Most pixels an image may declare; decoding needs 4 to 17 bytes of memory for each.",
+    )
     decode_threads: int = Field(2, ge=1, description="Threads that decode and resize.")
 
 
@@ -106,6 +110,11 @@ class LocalSettings(_Section):
     etcd_port: int = Field(2379, ge=1, le=65535, description="Port of the etcd inside Milvus.")
     start_timeout_s: float = Field(120.0, gt=0, description="Longest each process may take to become ready.")
     stop_timeout_s: float = Field(30.0, gt=0, description="Longest to wait after SIGTERM before SIGKILL.")
+
+    @property
+    def demo_catalogue(self) -> Path:
+        """Where `vitrine demo` draws; the local gateway serves its pictures unless told to serve others."""
+        return self.state_dir / "demo-catalogue"
 
 
 class TelemetrySettings(_Section):

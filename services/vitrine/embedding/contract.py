@@ -28,6 +28,8 @@ class _Frozen(BaseModel):
 class ImagePolicy(_Frozen):
     """How a picture becomes pixels. Everything that changes a pixel is in here, so that it changes the fingerprint."""
 
+    policy: Literal[1] = 1
+    """Version of docs/image-policy.md; raised with every change there that can change a pixel."""
     size: int = Field(224, ge=1, description="Height and width of the crop that the model sees.")
     resize: Literal["shortest_side"] = "shortest_side"
     interpolation: Literal["bicubic_antialias"] = "bicubic_antialias"
@@ -45,6 +47,8 @@ class ModelContract(_Frozen):
     text_weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     image_weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
     tokenizer_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    text_policy: Literal[1] = 1
+    """Version of docs/text-policy.md; raised with every change there that can change a token."""
     context_length: int = Field(ge=3, description="Most token ids a text may have, both special tokens included.")
     text_buckets: tuple[int, ...] = Field(min_length=1, description="Lengths that ids are padded to, ascending.")
     image: ImagePolicy = ImagePolicy()
