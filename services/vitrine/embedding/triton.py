@@ -19,6 +19,7 @@ from vitrine.errors import (
     VitrineError,
 )
 from vitrine.settings import TritonSettings
+from vitrine.telemetry.tracing import current_traceparent
 
 # tritonclient drops its own defaults as soon as channel_args are given, so message sizes are set again: the largest
 # message is a batch of pictures (32 x 224 x 224 x 3 bytes = 4.6 MiB).
@@ -105,12 +106,19 @@ class TritonClient:
                 # frees this coroutine when Triton itself is stuck.
                 timeout=max(1, int(timeout * 1_000_000)),
                 client_timeout=timeout,
+                headers=_trace_headers(),
             )
             vectors = result.as_numpy(_OUTPUT)
         if vectors is None or vectors.ndim != 2 or len(vectors) != len(tensor) or not np.isfinite(vectors).all():
             shape = None if vectors is None else vectors.shape
             raise InternalError(f"{model} answered {len(tensor)} inputs with an unusable tensor of shape {shape}.")
         return np.asarray(vectors, dtype=np.float32)
+
+
+def _trace_headers() -> dict[str, str] | None:
+    """Lets Triton's own spans join the trace of the request; None while tracing is off."""
+    traceparent = current_traceparent()
+    return None if traceparent is None else {"traceparent": traceparent}
 
 
 @contextmanager

@@ -28,9 +28,7 @@ class GatewayMetrics:
         dependencies: names that `dependency_up` can have.
     """
 
-    def __init__(
-        self, version: str, routes: Iterable[str], codes: Iterable[str], dependencies: Iterable[str]
-    ) -> None:
+    def __init__(self, version: str, routes: Iterable[str], codes: Iterable[str], dependencies: Iterable[str]) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -54,34 +52,29 @@ class GatewayMetrics:
         self._errors = Counter(
             "vitrine_http_errors", "Error answers by their stable code.", ("code",), registry=self.registry
         )
-        self._stages = {
-            stage: histogram.labels(stage)
-            for histogram in (
-                Histogram(
-                    "vitrine_stage_duration_seconds",
-                    "Time a request spent in one stage.",
-                    ("stage",),
-                    buckets=BUCKETS_S,
-                    registry=self.registry,
-                ),
-            )
-            for stage in Stage
-        }
+        stages = Histogram(
+            "vitrine_stage_duration_seconds",
+            "Time a request spent in one stage.",
+            ("stage",),
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._stages = {stage: stages.labels(stage) for stage in Stage}
         self.in_flight = Gauge(
             "vitrine_http_in_flight", "API requests being worked on (they hold a permit).", registry=self.registry
         )
         self.capacity = Gauge("vitrine_http_in_flight_limit", "Permits there are.", registry=self.registry)
-        self._shed = Counter(
+        shed = Counter(
             "vitrine_http_shed", "Requests refused before any work was done.", ("reason",), registry=self.registry
         )
-        self.shed_for_permits = self._shed.labels("in_flight")
-        self._up = Gauge(
+        self.shed_for_permits = shed.labels("in_flight")
+        up = Gauge(
             "vitrine_dependency_up",
             "1 when the last readiness check had an answer from the dependency.",
             ("dependency",),
             registry=self.registry,
         )
-        self.dependency_up = {name: self._up.labels(name) for name in dependencies}
+        self.dependency_up = {name: up.labels(name) for name in dependencies}
         self.ready = Gauge("vitrine_ready", "1 when /readyz answers 200.", registry=self.registry)
         self.contract_mismatch = Gauge(
             "vitrine_contract_mismatch",

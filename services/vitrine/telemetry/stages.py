@@ -43,6 +43,10 @@ class StageClock:
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
+    def restart(self) -> None:
+        """Lets `total` count from now: a request's own work starts when its body is complete."""
+        self._started = time.perf_counter()
+
     def total(self) -> float:
-        """Seconds since the clock was made."""
+        """Seconds since the clock was made or started anew."""
         return time.perf_counter() - self._started

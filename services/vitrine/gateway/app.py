@@ -1,0 +1,100 @@
+"""The composition root of the HTTP process: everything is built here and handed down."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+
+from vitrine.embedding.encoder import open_encoder
+from vitrine.gateway.admission import Admission, BodyLimit
+from vitrine.gateway.dependencies import Services
+from vitrine.gateway.errors import CODES
+from vitrine.gateway.failures import answer_failures
+from vitrine.gateway.health import DEPENDENCY_OF, Readiness
+from vitrine.gateway.middleware import Observe
+from vitrine.gateway.openapi import describe
+from vitrine.gateway.page import docs_router, page_router
+from vitrine.gateway.routes import collections, items, machines, search, ui
+from vitrine.gateway.routes.media import media_router
+from vitrine.search import Searcher
+from vitrine.settings import GatewaySettings, Settings
+from vitrine.telemetry.metrics import GatewayMetrics
+from vitrine.telemetry.tracing import open_tracing
+from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.connection import MilvusConnection
+from vitrine.vectorstore.directory import CollectionDirectory
+from vitrine.vectorstore.searcher import VectorSearcher
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole HTTP application. Connects to nothing before its lifespan starts, and starts without its dependencies.
+
+    `app.state.services` holds the `Services` while the lifespan lasts.
+    """
+    release = version("vitrine")
+    routers = _routers(settings.gateway)
+    metrics = GatewayMetrics(
+        version=release,
+        # From the routers: what FastAPI keeps of them in `app.routes` is its own affair.
+        routes=(route.path for router in routers for route in router.routes if hasattr(route, "path")),
+        codes=CODES,
+        dependencies=set(DEPENDENCY_OF.values()),
+    )
+    tracing = open_tracing(settings.telemetry, "vitrine-gateway", release)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with _open_services(settings, metrics) as services:
+                app.state.services = services
+                yield
+        finally:
+            if tracing is not None:
+                tracing.close()
+
+    app = FastAPI(
+        title="Vitrine",
+        version=release,
+        description="Product search by text, by picture and by example.",
+        lifespan=lifespan,
+        # The framework's own pages load scripts from other people's servers.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for router in routers:
+        app.include_router(router)
+    answer_failures(app)
+    describe(app, settings.gateway)
+    # The last one added is the outermost.
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=settings.gateway.max_body_bytes,
+        timeout_s=settings.gateway.max_timeout_ms / 1000,
+    )
+    app.add_middleware(Admission, permits=settings.gateway.max_in_flight, metrics=metrics)
+    app.add_middleware(Observe, metrics=metrics, tracing=tracing)
+    return app
+
+
+def _routers(settings: GatewaySettings) -> list[APIRouter]:
+    """Searching first: routes are matched in this order."""
+    routers = [search.router, collections.router, items.router, ui.router, machines.router]
+    if settings.media_root is not None:
+        routers.append(media_router(settings.media_root))
+    return [*routers, docs_router(), page_router(settings.media_base_url)]
+
+
+@asynccontextmanager
+async def _open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIterator[Services]:
+    """Opens every client once.
+
+    Raises:
+        ModelInvalid: the model repository's contract or tokenizer cannot be read.
+    """
+    async with open_encoder(settings) as encoder, await MilvusConnection.open(settings.milvus) as connection:
+        admin = CollectionAdmin(connection)
+        searcher = Searcher(encoder, CollectionDirectory(admin), VectorSearcher(connection))
+        readiness = Readiness(searcher, metrics, settings.gateway)
+        yield Services(settings, searcher, admin, readiness, metrics)

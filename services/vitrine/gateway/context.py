@@ -1,0 +1,39 @@
+"""What one request carries from the edge to its route."""
+
+from dataclasses import dataclass, field
+
+from starlette.types import Scope
+
+from vitrine.errors import VitrineError
+from vitrine.telemetry.stages import StageClock
+
+_KEY = "vitrine.context"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """Made at the edge, filled on the way, read by the answer, the log line and the metrics.
+
+    Args:
+        request_id: the caller's, or a new one.
+        clock: times of the stages; starts anew when the body is complete, since its way here is not our work.
+        trace_id: None when tracing is off.
+        failure: the error that was answered, if any.
+        facts: more fields for the log line.
+    """
+
+    request_id: str
+    clock: StageClock
+    trace_id: str | None = None
+    failure: VitrineError | None = None
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def attach(self, scope: Scope) -> None:
+        """Makes the context findable from the ASGI scope."""
+        scope[_KEY] = self
+
+    @staticmethod
+    def of(scope: Scope) -> "RequestContext":
+        """The context of a request that came through the edge."""
+        context: RequestContext = scope[_KEY]
+        return context

@@ -1,0 +1,45 @@
+"""Whatever a route or the framework raises, answered as a problem."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from vitrine.errors import VitrineError
+from vitrine.gateway.bodies import invalid_input
+from vitrine.gateway.context import RequestContext
+from vitrine.gateway.errors import MethodNotAllowed, RequestRefused, RouteNotFound, problem_response
+
+
+def answer_failures(app: FastAPI) -> None:
+    """Registers the handlers. What they do not catch, `middleware.Observe` does."""
+
+    @app.exception_handler(VitrineError)
+    async def own(request: Request, error: VitrineError) -> Response:
+        return _answer(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(request: Request, error: RequestValidationError) -> Response:
+        return _answer(request, invalid_input(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> Response:
+        return _answer(request, _refusal(request, error), dict(error.headers or {}))
+
+
+def _refusal(request: Request, error: HTTPException) -> VitrineError:
+    """404 and 405 of the router, and whatever else the framework refuses by itself."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return RouteNotFound("There is nothing at this path.")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return MethodNotAllowed(f"This path does not take {request.method}.")
+    return RequestRefused(str(error.detail))
+
+
+def _answer(request: Request, error: VitrineError, headers: Mapping[str, str] | None = None) -> Response:
+    context = RequestContext.of(request.scope)
+    context.failure = error
+    return problem_response(error, context, headers=headers)

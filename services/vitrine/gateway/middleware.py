@@ -1,0 +1,166 @@
+"""The edge, as plain ASGI: identity, times and counts of every request, security headers, the last catch."""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vitrine.errors import InternalError, VitrineError
+from vitrine.gateway.context import RequestContext
+from vitrine.gateway.errors import answer_of, problem_response
+from vitrine.telemetry.logging import FIELDS, REQUEST_ID, TRACE_ID
+from vitrine.telemetry.metrics import UNMATCHED, GatewayMetrics
+from vitrine.telemetry.stages import StageClock
+from vitrine.telemetry.tracing import Tracing, trace_id_of
+
+logger = logging.getLogger(__name__)
+
+_SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+QUIET_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds by machines; their lines are written at DEBUG while all is well."""
+
+SECURITY_HEADERS: Final[Mapping[bytes, bytes]] = {
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
+}
+"""Sent with every answer that does not set its own. The policy suits an API; the page brings a wider one."""
+
+
+class Observe:
+    """Outermost: gives the request its id, trace and clock; counts, times and logs it; answers what nobody caught.
+
+    Args:
+        app: the next ASGI application.
+        metrics: where requests are counted.
+        tracing: None when it is off.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, tracing: Tracing | None) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._tracing = tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        context = RequestContext(_request_id(scope), StageClock(self._tracing))
+        context.attach(scope)
+        token = REQUEST_ID.set(context.request_id)
+        try:
+            if self._tracing is None:
+                await self._observed(scope, receive, send, context)
+            else:
+                with _traced(self._tracing, scope, context):
+                    await self._observed(scope, receive, send, context)
+        finally:
+            REQUEST_ID.reset(token)
+
+    async def _observed(self, scope: Scope, receive: Receive, send: Send, context: RequestContext) -> None:
+        began = time.perf_counter()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _with_headers(message.get("headers", ()), context)
+            await send(message)
+
+        try:
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except VitrineError as error:
+                await self._answer(error, status, scope, receive, send_with_headers)
+            except Exception as error:
+                logger.exception("A request failed unexpectedly.")
+                await self._answer(InternalError(str(error)), status, scope, receive, send_with_headers)
+        finally:
+            # 0: the task was cancelled before it answered, which only a shutdown out of patience does.
+            self._record(scope, context, status or 503, time.perf_counter() - began)
+
+    async def _answer(self, error: VitrineError, status: int, scope: Scope, receive: Receive, send: Send) -> None:
+        context = RequestContext.of(scope)
+        context.failure = error
+        # Once an answer has begun, all that is left is to end it early, which the server makes visible to the caller.
+        if status == 0:
+            await problem_response(error, context)(scope, receive, send)
+
+    def _record(self, scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
+        route = _route_of(scope)
+        self._metrics.observe_request(route, scope["method"], status, seconds)
+        self._metrics.observe_stages(context.clock.seconds)
+        if context.failure is not None:
+            self._metrics.count_error(context.failure.code)
+        level = logging.DEBUG if route in QUIET_ROUTES and status < 400 else logging.INFO
+        if not logger.isEnabledFor(level):
+            return
+        fields: dict[str, object] = {
+            "method": scope["method"],
+            "route": route or UNMATCHED,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 3),
+        }
+        if stages := context.clock.seconds:
+            fields["stages_ms"] = {stage.value: round(spent * 1000, 3) for stage, spent in stages.items()}
+        if context.failure is not None:
+            fields |= _told(context.failure)
+        fields.update(context.facts)
+        logger.log(level, "request", extra={FIELDS: fields})
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's id when it is one that can stand in a log and a header, else 32 random hexadecimal digits."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE_REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return os.urandom(16).hex()
+
+
+def _with_headers(headers: Iterable[tuple[bytes, bytes]], context: RequestContext) -> list[tuple[bytes, bytes]]:
+    sent = list(headers)
+    present = {name for name, _ in sent}
+    own = [(b"x-request-id", context.request_id.encode())]
+    if context.trace_id is not None:
+        own.append((b"x-trace-id", context.trace_id.encode()))
+    own.extend(item for item in SECURITY_HEADERS.items() if item[0] not in present)
+    return [*sent, *own]
+
+
+@contextmanager
+def _traced(tracing: Tracing, scope: Scope, context: RequestContext) -> Iterator[None]:
+    """One server span around a request; it learns its name from the route, which is known only at the end."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    with tracing.server_span(scope["method"], headers) as span:
+        context.trace_id = trace_id_of(span)
+        token = TRACE_ID.set(context.trace_id)
+        try:
+            yield
+        finally:
+            route = _route_of(scope) or UNMATCHED
+            span.update_name(f"{scope['method']} {route}")
+            span.set_attributes({"http.request.method": scope["method"], "http.route": route})
+            if context.failure is not None:
+                span.set_attribute("error.type", context.failure.code)
+            TRACE_ID.reset(token)
+
+
+def _told(failure: VitrineError) -> dict[str, object]:
+    """What a log line says of a failure. Sentences about what a caller sent stay out: they may quote it."""
+    if answer_of(failure).status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return {"code": failure.code}
+    return {"code": failure.code, "error": failure.message, "details": failure.details}
+
+
+def _route_of(scope: Scope) -> str | None:
+    """The path template of the route that was chosen, once one was."""
+    return getattr(scope.get("route"), "path", None)

@@ -1,0 +1,245 @@
+"""The gateway as a process: bounded memory and time, a clean end, traces that leave it."""
+
+import concurrent.futures
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psutil
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tests.e2e.conftest import OpenGateway
+from tests.fixtures.serving import RunningGateway, eventually
+
+from vitrine.local.gateway import environment_of
+
+MIB = 1024 * 1024
+PATH = "/v1/collections/products/search"
+HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def _dial(gateway: RunningGateway) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", gateway.settings.gateway.port), timeout=30)
+
+
+def _answer(connection: socket.socket) -> tuple[int, Any]:
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response.status, json.loads(response.read())
+
+
+def _pour(connection: socket.socket, total: int) -> int:
+    """Sends a chunked body until all is sent or the other side has hung up. Returns the bytes sent."""
+    piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    sent = 0
+    try:
+        while sent < total:
+            connection.sendall(piece)
+            sent += 0x10000
+    except OSError:
+        return sent
+    return sent
+
+
+def test_an_endless_chunked_body_is_refused_with_memory_flat(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(max_body_bytes=MIB)
+    process = psutil.Process(gateway.process.pid)
+    before = process.memory_info().rss
+    for _ in range(5):
+        with _dial(gateway) as connection:
+            connection.sendall(f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode())
+            sent = _pour(connection, 200 * MIB)
+            assert sent < 50 * MIB, "the server read on although it had refused"
+    assert process.memory_info().rss - before < 30 * MIB
+    assert gateway.search("dress", alias="nothing").status_code in {404, 503}
+
+
+def test_the_refusal_of_a_large_body_reaches_the_caller(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(max_body_bytes=4096)
+    with _dial(gateway) as connection:
+        connection.sendall(f"{HEAD}Content-Length: 1000000\r\n\r\n".encode())
+        status, problem = _answer(connection)
+    assert (status, problem["code"]) == (413, "body_too_large")
+
+
+def test_a_body_that_trickles_in_is_given_up(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(default_timeout_ms=300, max_timeout_ms=300)
+    with _dial(gateway) as connection:
+        connection.sendall(f"{HEAD}Content-Length: 1000\r\n\r\n".encode() + b'{"query":')
+        began = time.monotonic()
+        status, problem = _answer(connection)
+    assert (status, problem["code"]) == (408, "body_timed_out")
+    assert time.monotonic() - began < 3
+
+
+def test_a_caller_who_hangs_up_in_the_middle_leaves_no_permit_taken(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(max_in_flight=1)
+    for _ in range(3):
+        with _dial(gateway) as connection:
+            connection.sendall(f"{HEAD}Content-Length: 1000\r\n\r\n".encode() + b'{"query":')
+    eventually("the permit is free", lambda: gateway.http.get("/v1/ui-config").status_code == 200, 10)
+
+
+@pytest.mark.usefixtures("shop")
+def test_more_than_the_permits_is_refused_at_once_and_the_rest_is_served(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(max_in_flight=2)
+    assert gateway.search("dress").status_code == 200
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda _: gateway.search("dress"), range(240)))
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert refused, "24 callers never had more than two requests in flight"
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "overloaded")}
+    assert all(answer.headers["retry-after"] == "1" for answer in refused)
+    assert len(refused) < 240
+    assert f'vitrine_http_shed_total{{reason="in_flight"}} {len(refused)}.0' in gateway.http.get("/metrics").text
+    assert gateway.search("dress").status_code == 200
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.usefixtures("shop")
+def test_a_signal_drains_first_and_exits_with_0(open_gateway: OpenGateway, ending: signal.Signals) -> None:
+    gateway = open_gateway()
+    eventually("ready", lambda: gateway.http.get("/readyz").status_code == 200)
+    with _dial(gateway) as connection:
+        body = b'{"query":"dress"}'
+        connection.sendall(f"{HEAD}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
+        gateway.process.send_signal(ending)
+        eventually("not ready any more", lambda: gateway.http.get("/readyz").status_code == 503, 5)
+        assert gateway.http.get("/readyz").json()["code"] == "draining"
+        assert gateway.search("dress").status_code == 200, "new requests are served while the notice lasts"
+        gateway.http.close()
+        time.sleep(1.2)  # the notice itself: by now the listening socket is closed
+        with pytest.raises(ConnectionRefusedError):
+            _dial(gateway)
+        connection.sendall(body[5:])
+        assert _answer(connection)[0] == 200, "a request in flight is finished"
+    assert gateway.wait_ended() == 0
+
+
+def test_a_second_signal_ends_it_without_waiting(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(drain_s=30)
+    with _dial(gateway) as connection:
+        connection.sendall(f"{HEAD}Content-Length: 1000\r\n\r\n".encode())
+        gateway.terminate()
+        eventually("draining", lambda: gateway.http.get("/readyz").json().get("code") == "draining", 5)
+        began = time.monotonic()
+        gateway.terminate()
+        gateway.wait_ended()
+    assert time.monotonic() - began < 5
+
+
+def test_it_starts_without_its_dependencies_and_says_what_is_missing(
+    open_gateway: OpenGateway, model_repository: Path
+) -> None:
+    nowhere = {"VITRINE_TRITON__URL": "127.0.0.1:9", "VITRINE_MILVUS__URI": "http://127.0.0.1:9"}
+    gateway = open_gateway(nowhere)
+    began = time.monotonic()
+    response = gateway.search("dress")
+    assert (response.status_code, response.json()["code"]) == (503, "vector_store_unavailable")
+    assert time.monotonic() - began < 2
+    assert "127.0.0.1" not in response.text
+    report = gateway.http.get("/readyz").json()
+    assert {check["name"]: check["code"] for check in report["checks"]} == {
+        "triton": "encoder_unavailable",
+        "collection": "vector_store_unavailable",
+    }
+    assert gateway.http.get("/livez").status_code == 200
+    assert 'vitrine_dependency_up{dependency="milvus"} 0.0' in gateway.http.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "status", "told"),
+    [
+        ("VITRINE_GATEWAY__PORT", "99999", 2, "VITRINE_GATEWAY__PORT"),
+        ("VITRINE_GATWAY__PORT", "8080", 2, "VITRINE_GATWAY__PORT"),
+        ("VITRINE_MODEL__REPOSITORY", "/nothing/here", 3, "/nothing/here is no model repository"),
+    ],
+)
+def test_a_start_that_cannot_succeed_says_why(variable: str, value: str, status: int, told: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "vitrine.gateway"],
+        env={variable: value, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == status, ended.stderr
+    assert told in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_port_in_use_is_said_so(open_gateway: OpenGateway) -> None:
+    first = open_gateway()
+    second = subprocess.run(
+        [sys.executable, "-m", "vitrine.gateway"],
+        env={**os.environ, **environment_of(first.settings)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 3
+    assert "address already in use" in second.stdout
+    assert "Traceback" not in second.stdout + second.stderr
+
+
+class _Collector(BaseHTTPRequestHandler):
+    """An OTLP receiver that keeps what it gets."""
+
+    spans: list[Any]
+
+    def do_POST(self) -> None:
+        request = ExportTraceServiceRequest()
+        request.ParseFromString(self.rfile.read(int(self.headers["content-length"])))
+        for resource in request.resource_spans:
+            for scope in resource.scope_spans:
+                type(self).spans.extend(scope.spans)
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's own name
+        """Keeps the test's output clean."""
+
+
+@pytest.fixture
+def collector() -> Iterator[ThreadingHTTPServer]:
+    handler = type("Collector", (_Collector,), {"spans": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join(timeout=10)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_callers_trace_goes_on_through_the_stages(open_gateway: OpenGateway, collector: ThreadingHTTPServer) -> None:
+    endpoint = f"http://127.0.0.1:{collector.server_port}/v1/traces"
+    gateway = open_gateway({"VITRINE_TELEMETRY__OTLP_ENDPOINT": endpoint, "VITRINE_TELEMETRY__SAMPLE_RATIO": "0"})
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    headers = {"traceparent": f"00-{trace}-{parent}-01"}
+    response = gateway.http.post(PATH, json={"query": "dress"}, headers=headers)
+    assert response.status_code == 200
+    assert response.headers["x-trace-id"] == trace
+    assert gateway.search("not sampled").status_code == 200
+    gateway.terminate()
+    assert gateway.wait_ended() == 0
+    spans = {span.name: span for span in collector.RequestHandlerClass.spans}  # type: ignore[attr-defined]
+    assert set(spans) == {"POST /v1/collections/{alias}/search", "tokenize", "embed", "search"}
+    assert {span.trace_id.hex() for span in spans.values()} == {trace}
+    server = spans.pop("POST /v1/collections/{alias}/search")
+    assert server.parent_span_id.hex() == parent
+    assert {span.parent_span_id for span in spans.values()} == {server.span_id}
+    assert trace in gateway.log.read_text()

@@ -1,0 +1,157 @@
+"""The whole application without an engine: a searcher that answers from memory stands where Triton and Milvus would."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import numpy as np
+import pytest
+from fastapi import FastAPI
+
+from vitrine.domain import Deadline, FieldSpec, FieldType, Hit
+from vitrine.errors import CollectionNotFound, VitrineError
+from vitrine.gateway.app import create_app
+from vitrine.gateway.dependencies import Services
+from vitrine.gateway.health import Readiness
+from vitrine.search import Check, Searcher, SearchRequest, SearchResult
+from vitrine.settings import Settings
+from vitrine.telemetry.metrics import GatewayMetrics
+from vitrine.telemetry.stages import Stage, StageClock
+from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.collection import CollectionInfo
+from vitrine.vectorstore.index_params import Hnsw
+
+FIELDS = (FieldSpec("colour", FieldType.TEXT, facetable=True), FieldSpec("price", FieldType.NUMBER))
+HITS = (
+    Hit("0108775015", 0.8125, "Strap top", "0108775", "images/010/0108775015.jpg", {"colour": "red", "price": 9.5}),
+    Hit("a/b c", 0.25, "Odd key", "", "images/a b.jpg", {"colour": "blue", "price": 1}),
+)
+COLLECTION = CollectionInfo(
+    name="products_v1",
+    dimension=4,
+    rows=2,
+    fields=FIELDS,
+    index=Hnsw(),
+    fingerprint="f" * 64,
+    model="tiny",
+    build_id="b",
+    created_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    loaded=True,
+    aliases=("products",),
+)
+
+
+@dataclass
+class MemorySearcher:
+    """Stands in for `Searcher`: notes what it was asked, answers what it was told to."""
+
+    hits: tuple[Hit, ...] = HITS
+    failure: Exception | None = None
+    checks: tuple[Check, ...] = (Check("triton", None), Check("collection", None))
+    before: Callable[[], Awaitable[None]] | None = None
+    asked: list[SearchRequest] = field(default_factory=list)
+    deadlines: list[float] = field(default_factory=list)
+    readiness_asked: int = 0
+
+    def __post_init__(self) -> None:
+        self.encoder = SimpleNamespace(contract=SimpleNamespace(fingerprint="f" * 64))
+        self.directory = self
+        self.vectors = self
+
+    async def search(self, request: SearchRequest, deadline: Deadline, clock: StageClock) -> SearchResult:
+        self.asked.append(request)
+        self.deadlines.append(deadline.remaining())
+        with clock.stage(Stage.EMBED):
+            if self.before is not None:
+                await self.before()
+        if self.failure is not None:
+            raise self.failure
+        return SearchResult(self.hits, "products_v1", "tiny", "f" * 64, ("query_truncated",), FIELDS)
+
+    async def check_readiness(self, collection: str, deadline: Deadline) -> tuple[Check, ...]:
+        self.readiness_asked += 1
+        if self.before is not None:
+            await self.before()
+        if self.failure is not None and not isinstance(self.failure, VitrineError):
+            raise self.failure
+        return self.checks
+
+    async def resolve(self, name: str, deadline: Deadline) -> CollectionInfo:
+        if name not in {"products", "products_v1"}:
+            raise CollectionNotFound(f"There is no collection {name!r}.", name=name)
+        return COLLECTION
+
+    async def describe(self, name: str, deadline: Deadline) -> CollectionInfo:
+        return await self.resolve(name, deadline)
+
+    async def list(self, deadline: Deadline) -> "list[CollectionInfo]":
+        return [COLLECTION]
+
+    async def items_of(
+        self, collection: str, ids: "list[str]", deadline: Deadline, *, fields: tuple[FieldSpec, ...]
+    ) -> Mapping[str, Hit]:
+        return {hit.id: hit for hit in self.hits if hit.id in ids}
+
+
+@dataclass
+class Api:
+    """One application, its stand-in and a client of it."""
+
+    app: FastAPI
+    searcher: MemorySearcher
+    client: httpx.AsyncClient
+    settings: Settings
+    services: Services
+
+    @property
+    def metrics(self) -> GatewayMetrics:
+        return self.services.metrics
+
+    async def search(self, body: Any, alias: str = "products", **headers: str) -> httpx.Response:
+        return await self.client.post(f"/v1/collections/{alias}/search", json=body, headers=headers)
+
+
+OpenApi = Callable[..., Awaitable[Api]]
+
+
+@pytest.fixture
+async def open_api() -> AsyncIterator[OpenApi]:
+    """Opens an application for given gateway settings: `await open_api(max_in_flight=2)`."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def open_with(settings: Settings | None = None, **gateway: Any) -> Api:
+        settings = settings or Settings.model_validate({"gateway": gateway})
+        app = create_app(settings)
+        searcher = MemorySearcher()
+        metrics = cast(
+            "GatewayMetrics", next(m.kwargs["metrics"] for m in app.user_middleware if "metrics" in m.kwargs)
+        )
+        real = cast("Searcher", searcher)
+        services = Services(
+            settings, real, cast("CollectionAdmin", searcher), Readiness(real, metrics, settings.gateway), metrics
+        )
+        app.state.services = services
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, raise_app_exceptions=True), base_url="http://vitrine.test"
+        )
+        clients.append(client)
+        return Api(app, searcher, client, settings, services)
+
+    yield open_with
+    await asyncio.gather(*(client.aclose() for client in clients))
+
+
+@pytest.fixture
+async def api(open_api: OpenApi, tmp_path: Path) -> Api:
+    """An application with the default limits and a folder of pictures."""
+    return await open_api(media_root=tmp_path)
+
+
+@pytest.fixture
+def unit_vector() -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    return np.array([1, 0, 0, 0], np.float32)
