@@ -12,8 +12,10 @@ import numpy as np
 from vitrine.domain import Deadline, Pixels, Vectors
 from vitrine.embedding.contract import ModelContract
 from vitrine.embedding.preprocess import prepare
+from vitrine.embedding.text_joiner import TextJoiner
 from vitrine.embedding.tokenizer import Tokenizer, check_query, pad_to_bucket
 from vitrine.embedding.triton import TritonClient
+from vitrine.errors import DeadlineExceeded, EncoderUnavailable
 from vitrine.settings import ImageSettings, Settings
 from vitrine.telemetry.stages import Stage, StageClock
 
@@ -54,6 +56,7 @@ class Encoder:
         self.contract = contract
         self._tokenizer = tokenizer
         self._triton = triton
+        self._texts = TextJoiner(triton.infer_text, max_batch=max_batch)
         self._decode_pool = decode_pool
         self._images = images
         self._max_batch = max_batch
@@ -82,7 +85,7 @@ class Encoder:
                 for rows, ids in groups
                 for start in range(0, len(rows), self._max_batch)
             ]
-            answers = await asyncio.gather(*(self._triton.infer_text(ids, deadline) for _, ids in calls))
+            answers = await asyncio.gather(*(self._texts.infer_text(ids, deadline) for _, ids in calls))
         for (rows, _), answer in zip(calls, answers, strict=True):
             vectors[rows] = answer
         return EncodedTexts(vectors, tuple(token.truncated for token in tokens))
@@ -142,7 +145,11 @@ class Encoder:
             self._agreement.add_done_callback(lambda task: task.cancelled() or task.exception())
         with deadline.bounding("asking Triton which model it serves"):
             async with asyncio.timeout(deadline.remaining()):
-                await asyncio.shield(self._agreement)
+                try:
+                    await asyncio.shield(self._agreement)
+                except DeadlineExceeded as error:
+                    # The check's own time is up, not this request's: it is Triton that does not answer.
+                    raise EncoderUnavailable("Triton does not say which model it serves.") from error
 
 
 @asynccontextmanager

@@ -1,0 +1,166 @@
+"""Text of the two config.pbtxt files.
+
+One text serves everywhere: `KIND_AUTO` takes the GPUs where there are any and the CPU otherwise, and an accelerator for
+GPUs is ignored on a CPU. No file here names Python, so a stock Triton with its native ONNX Runtime backend loads it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vitrine.embedding.contract import FINGERPRINT_PARAMETER, IMAGE_MODEL, TEXT_MODEL, ModelContract
+from vitrine.errors import ModelInvalid
+
+Profile = Literal["cpu", "gpu"]
+Accelerator = Literal["cuda", "tensorrt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How Triton is to run the models.
+
+    Args:
+        profile: "cpu" sets thread counts; "gpu" leaves them and may name an accelerator.
+        accelerator: gpu only; None means the ONNX Runtime backend's own choice, which is CUDA.
+        instances: copies that run at the same time. Two at least: with one instance and a bounded queue, Triton's
+            dynamic batcher can miss the wake-up of a request that arrives while it goes to sleep, and that request
+            waits until the batcher looks by itself, half a second later (measured with Triton 2.51: up to one in ten,
+            none with two instances).
+        threads: cpu only: threads inside one instance. Never 0, which would mean the host's cores, not the pod's. As
+            many as cores serves a lone query soonest; 1 costs the least CPU under full load.
+        max_batch_size: rows that Triton puts into one run.
+        text_queue_delay_us: how long a text may wait for company. Not at all by default: under load batches form while
+            the instances are busy, and a lone query would only be late by as much.
+        text_queue_size: texts waiting before Triton refuses with UNAVAILABLE; `image_queue_size` likewise.
+        queue_timeout_us: longest wait in the queue for a request that names no timeout of its own.
+        engine_cache: tensorrt only: folder on the server for built engines; building takes minutes.
+    """
+
+    profile: Profile = "cpu"
+    accelerator: Accelerator | None = None
+    instances: int = 2
+    threads: int = 2
+    max_batch_size: int = 32
+    text_queue_delay_us: int = 0
+    text_queue_size: int = 256
+    image_queue_size: int = 64
+    queue_timeout_us: int = 5_000_000
+    engine_cache: str = "/var/cache/vitrine/tensorrt"
+
+    def __post_init__(self) -> None:
+        if self.accelerator and self.profile != "gpu":
+            raise ModelInvalid(f"The accelerator {self.accelerator} needs the gpu profile, not {self.profile}.")
+        if min(self.instances, self.threads, self.max_batch_size) < 1:
+            raise ModelInvalid("Instances, threads and the batch size must each be at least 1.")
+
+
+def text_config(contract: ModelContract, serving: Serving) -> str:
+    """config.pbtxt of clip_text: `input_ids` INT32 [-1] to `embedding` FP32 [dim]."""
+    shapes = [[length] for length in contract.text_buckets]
+    return _config(
+        TEXT_MODEL,
+        ("input_ids", "TYPE_INT32", [-1]),
+        shapes,
+        contract,
+        serving,
+        queue_delay_us=serving.text_queue_delay_us,
+        queue_size=serving.text_queue_size,
+    )
+
+
+def image_config(contract: ModelContract, serving: Serving) -> str:
+    """config.pbtxt of clip_image: `pixels` UINT8 [size, size, 3] to `embedding` FP32 [dim]."""
+    shape = [contract.image.size, contract.image.size, 3]
+    return _config(
+        IMAGE_MODEL,
+        ("pixels", "TYPE_UINT8", shape),
+        [shape],
+        contract,
+        serving,
+        queue_delay_us=0,
+        queue_size=serving.image_queue_size,
+    )
+
+
+def _config(
+    name: str,
+    source: tuple[str, str, list[int]],
+    warm_shapes: Sequence[list[int]],
+    contract: ModelContract,
+    serving: Serving,
+    *,
+    queue_delay_us: int,
+    queue_size: int,
+) -> str:
+    input_name, data_type, dims = source
+    head = (
+        f'name: "{name}"\nbackend: "onnxruntime"\nmax_batch_size: {serving.max_batch_size}\n'
+        f'input [{{ name: "{input_name}", data_type: {data_type}, dims: {dims} }}]\n'
+        f'output [{{ name: "embedding", data_type: TYPE_FP32, dims: [{contract.dimension}] }}]\n'
+        f"instance_group [{{ kind: KIND_AUTO, count: {serving.instances} }}]"
+    )
+    blocks = [
+        head,
+        _batching(serving, queue_delay_us, queue_size),
+        _parameters(contract, serving),
+        *([_accelerators(contract, serving)] if serving.accelerator else []),
+        *(_warm_up(input_name, data_type, shape, rows) for shape in warm_shapes for rows in _warm_rows(serving)),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _batching(serving: Serving, delay_us: int, queue_size: int) -> str:
+    # A request's own timeout counts only if overriding is allowed and a default stands beside it. Preferred batch sizes
+    # are left out on purpose: they make Triton hold back batches that are ready.
+    return f"""dynamic_batching {{
+  max_queue_delay_microseconds: {delay_us}
+  default_queue_policy {{
+    timeout_action: REJECT
+    default_timeout_microseconds: {serving.queue_timeout_us}
+    allow_timeout_override: true
+    max_queue_size: {queue_size}
+  }}
+}}"""
+
+
+def _parameters(contract: ModelContract, serving: Serving) -> str:
+    values = {FINGERPRINT_PARAMETER: contract.fingerprint}
+    if serving.profile == "cpu":
+        values |= {"intra_op_thread_count": str(serving.threads), "inter_op_thread_count": "1"}
+    return "\n".join(
+        f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}' for key, value in values.items()
+    )
+
+
+def _accelerators(contract: ModelContract, serving: Serving) -> str:
+    options: dict[str, str] = {}
+    if serving.accelerator == "tensorrt":
+        options = {
+            "precision_mode": "FP32" if contract.precision == "fp32" else "FP16",
+            "max_workspace_size_bytes": str(2 * 1024**3),
+            "trt_engine_cache_enable": "true",
+            "trt_engine_cache_path": serving.engine_cache,
+            # An engine of another model in the same cache must never be taken for this one's.
+            "trt_engine_cache_prefix": f"vitrine-{contract.fingerprint[:12]}",
+        }
+    lines = "".join(f'\n    parameters {{ key: "{key}" value: "{value}" }}' for key, value in options.items())
+    return (
+        f"optimization {{ execution_accelerators {{\n"
+        f'  gpu_execution_accelerator [{{\n    name: "{serving.accelerator}"{lines}\n  }}]\n}} }}'
+    )
+
+
+def _warm_rows(serving: Serving) -> list[int]:
+    """Batch sizes to warm up: for TensorRT the extremes, because its engines cover the range that they have seen."""
+    if serving.accelerator == "tensorrt":
+        return sorted({1, serving.max_batch_size})
+    return sorted({1, min(8, serving.max_batch_size)})
+
+
+def _warm_up(input_name: str, data_type: str, shape: list[int], rows: int) -> str:
+    size = "x".join(str(side) for side in (rows, *shape))
+    return f"""model_warmup {{
+  name: "{size}"
+  batch_size: {rows}
+  inputs {{ key: "{input_name}" value {{ data_type: {data_type}, dims: {shape}, zero_data: true }} }}
+}}"""

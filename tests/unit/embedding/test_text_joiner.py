@@ -1,0 +1,156 @@
+"""Joining of texts, against an `infer` that answers when the test says so."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from vitrine.domain import Deadline, Vectors
+from vitrine.embedding.text_joiner import Ids, TextJoiner
+from vitrine.errors import DeadlineExceeded, EncoderUnavailable
+
+
+class Triton:
+    """Answers each row with its first id, once its gate is open; records what it was sent."""
+
+    def __init__(self) -> None:
+        self.calls: list[Ids] = []
+        self.deadlines: list[Deadline] = []
+        self.gate = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def infer(self, ids: Ids, deadline: Deadline) -> Vectors:
+        self.calls.append(ids)
+        self.deadlines.append(deadline)
+        await self.gate.wait()
+        if self.error:
+            raise self.error
+        return ids[:, :1].astype(np.float32)
+
+
+def text(value: int, *, length: int = 8, rows: int = 1) -> Ids:
+    return np.full((rows, length), value, np.int32)
+
+
+async def settle() -> None:
+    """Lets every task run until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def ask(joiner: TextJoiner, ids: Ids, seconds: float = 30) -> asyncio.Task[Vectors]:
+    return asyncio.create_task(joiner.infer_text(ids, Deadline.after(seconds)))
+
+
+async def test_a_lone_text_goes_at_once() -> None:
+    triton = Triton()
+    triton.gate.set()
+    joiner = TextJoiner(triton.infer, max_batch=32)
+    assert (await joiner.infer_text(text(7), Deadline.after(30))).tolist() == [[7]]
+    assert [len(call) for call in triton.calls] == [1]
+
+
+async def test_texts_that_would_wait_go_together_and_each_gets_its_own_answer() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=2)
+    asked = []
+    for value in range(6):
+        asked.append(ask(joiner, text(value, rows=1 + value % 2)))
+        await settle()
+    assert [len(call) for call in triton.calls] == [1, 2]
+    triton.gate.set()
+    answers = await asyncio.gather(*asked)
+    assert [answer[:, 0].tolist() for answer in answers] == [[0], [1, 1], [2], [3, 3], [4], [5, 5]]
+    assert [len(call) for call in triton.calls] == [1, 2, 6]
+
+
+async def test_lengths_do_not_wait_for_each_other_and_are_never_mixed() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=1)
+    asked = [ask(joiner, text(value, length=length)) for value in range(3) for length in (8, 16)]
+    await settle()
+    assert sorted(call.shape for call in triton.calls) == [(3, 8), (3, 16)]
+    triton.gate.set()
+    assert [answer.tolist() for answer in await asyncio.gather(*asked)] == [[[0]], [[0]], [[1]], [[1]], [[2]], [[2]]]
+
+
+async def test_a_call_has_at_most_the_largest_batch() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=4, under_way=1)
+    first = ask(joiner, text(0))
+    await settle()
+    others = [ask(joiner, text(value, rows=3 if value == 4 else 1)) for value in range(1, 8)]
+    await settle()
+    triton.gate.set()
+    await asyncio.gather(first, *others)
+    assert [call[:, 0].tolist() for call in triton.calls] == [[0], [1, 2, 3], [4, 4, 4, 5], [6, 7]]
+
+
+async def test_an_error_reaches_all_of_its_call_and_nobody_else() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=1)
+    asked = [ask(joiner, text(value)) for value in range(3)]
+    await settle()
+    triton.error = EncoderUnavailable("down")
+    triton.gate.set()
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(result) for result in results] == [EncoderUnavailable] * 3
+    triton.error = None
+    assert (await joiner.infer_text(text(9), Deadline.after(30))).tolist() == [[9]]
+
+
+async def test_a_text_whose_time_is_up_while_it_waits_is_not_sent() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=1)
+    first = ask(joiner, text(0))
+    await settle()
+    with pytest.raises(DeadlineExceeded):
+        await joiner.infer_text(text(1), Deadline.after(0.01))
+    triton.gate.set()
+    await first
+    await settle()
+    assert len(triton.calls) == 1
+
+
+async def test_a_text_whose_time_was_up_before_is_refused() -> None:
+    triton = Triton()
+    with pytest.raises(DeadlineExceeded):
+        await TextJoiner(triton.infer, max_batch=32).infer_text(text(1), Deadline.after(-1))
+    assert not triton.calls
+
+
+async def test_a_text_that_nobody_waits_for_any_more_is_not_sent() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=1)
+    asked = [ask(joiner, text(0))]
+    await settle()
+    asked += [ask(joiner, text(value)) for value in (1, 2)]
+    await settle()
+    asked[1].cancel()
+    triton.gate.set()
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert [call[:, 0].tolist() for call in triton.calls] == [[0], [2]]
+
+
+async def test_cancelling_one_text_under_way_leaves_its_neighbours_alone() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=1)
+    asked = [ask(joiner, text(value)) for value in range(3)]
+    await settle()
+    asked[1].cancel()
+    triton.gate.set()
+    first, second, third = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(second, asyncio.CancelledError)
+    assert isinstance(first, np.ndarray)
+    assert isinstance(third, np.ndarray)
+    assert (first.tolist(), third.tolist()) == ([[0]], [[2]])
+
+
+async def test_a_call_lasts_as_long_as_its_most_patient_text() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=1)
+    asked = [ask(joiner, text(value), seconds) for value, seconds in enumerate((20, 50, 30))]
+    await settle()
+    assert triton.deadlines[0].remaining() > 45
+    triton.gate.set()
+    await asyncio.gather(*asked)
