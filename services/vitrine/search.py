@@ -1,21 +1,17 @@
 """A query becomes one vector, the vector becomes hits. The walk of a search reads straight down from here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
 from vitrine.domain import Deadline, FieldSpec, Hit, Vectors
-from vitrine.embedding.encoder import Encoder, open_encoder
+from vitrine.embedding.encoder import Encoder
 from vitrine.errors import CollectionNotReady, InvalidInput, ItemNotFound, QueryCancelsOut, VitrineError
-from vitrine.settings import Settings
 from vitrine.telemetry.stages import Stage, StageClock
-from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo
-from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.directory import CollectionDirectory
 from vitrine.vectorstore.filters import FilterTree, compile_filter, excluding_ids
 from vitrine.vectorstore.searcher import VectorSearcher
@@ -201,14 +197,3 @@ async def _checked(name: str, asking: Awaitable[object]) -> Check:
     except VitrineError as error:
         return Check(name, error)
     return Check(name, None)
-
-
-@asynccontextmanager
-async def open_searcher(settings: Settings) -> AsyncIterator[Searcher]:
-    """Builds a searcher from settings and closes its clients afterwards. Needs neither Triton nor Milvus to be up.
-
-    Raises:
-        ModelInvalid: the model repository's contract or tokenizer cannot be read.
-    """
-    async with open_encoder(settings) as encoder, await MilvusConnection.open(settings.milvus) as connection:
-        yield Searcher(encoder, CollectionDirectory(CollectionAdmin(connection)), VectorSearcher(connection))

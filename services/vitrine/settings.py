@@ -92,7 +92,10 @@ class IndexerSettings(_Section):
     batch_size: int = Field(16, ge=1, description="Images in one call to Triton.")
     in_flight: int = Field(4, ge=1, description="Calls to Triton under way at once.")
     upsert_bytes: int = Field(4 * MIB, ge=64 * 1024, description="Bytes of one upsert; Milvus refuses above 64 MiB.")
-    encode_attempts: int = Field(5, ge=1, description="Tries of one batch while Triton is unavailable, with backoff.")
+    encode_attempts: int = Field(
+        8, ge=1, description="Tries of one batch while Triton is unavailable; with their pauses about 75 s."
+    )
+    encode_timeout_s: float = Field(60.0, gt=0, description="Longest one batch may take; pictures on a CPU are slow.")
 
 
 class LocalSettings(_Section):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.fixtures.indexing import Indexing
 from tests.fixtures.serving import RunningGateway
 from tests.fixtures.shop import Shop

@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+
 from tests.e2e.conftest import COLOURS, PRODUCTS
 from tests.fixtures.serving import RunningGateway
-
 from vitrine.gateway.schemas import CollectionAnswer, ItemAnswer, ReadyAnswer, SearchAnswer
 
 PATH = "/v1/collections/products/search"

@@ -18,9 +18,9 @@ from typing import Any
 import psutil
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from tests.e2e.conftest import OpenGateway
 from tests.fixtures.serving import RunningGateway, eventually
-
 from vitrine.local.gateway import environment_of
 
 MIB = 1024 * 1024

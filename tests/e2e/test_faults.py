@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+
 from tests.e2e.conftest import OpenGateway
 from tests.fixtures.serving import RunningGateway, eventually
 from tests.fixtures.stack import RunningService, RunningStack
-
 from vitrine.embedding.contract import ModelContract
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionSpec

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.fixtures.stack import RunningStack, settings_on_free_ports
 
+from tests.fixtures.stack import RunningStack, settings_on_free_ports
 from vitrine.domain import Deadline, Vectors
 from vitrine.embedding.contract import ModelContract
 from vitrine.embedding.encoder import Encoder, open_encoder

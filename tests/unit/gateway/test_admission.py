@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from tests.unit.gateway.conftest import OpenApi
 
+from tests.unit.gateway.conftest import OpenApi
 from vitrine.errors import Overloaded
 from vitrine.gateway.admission import Admission, BodyLimit
 from vitrine.gateway.errors import BodyTimedOut, BodyTooLarge, ClientGone

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from tests.unit.gateway.conftest import Api
 
 PATH = "/v1/collections/products/search"

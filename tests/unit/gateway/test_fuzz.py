@@ -9,8 +9,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.gateway.conftest import Api
 
+from tests.unit.gateway.conftest import Api
 from vitrine.gateway.errors import CODES
 
 PATH = "/v1/collections/products/search"

@@ -1,8 +1,8 @@
 import asyncio
 
 import pytest
-from tests.unit.gateway.conftest import Api, OpenApi
 
+from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.errors import (
     CollectionNotFound,
     CollectionNotReady,

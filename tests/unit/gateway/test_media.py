@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.unit.gateway.conftest import Api, OpenApi
 
 

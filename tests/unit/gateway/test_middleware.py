@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from tests.unit.gateway.conftest import Api, OpenApi
 
+from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.errors import EncoderUnavailable, ItemNotFound, QueryEmpty
 from vitrine.gateway.middleware import Observe
 from vitrine.search import Check

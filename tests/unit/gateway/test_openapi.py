@@ -3,8 +3,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.gateway.conftest import Api, OpenApi
 
+from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.gateway.errors import ANSWERS, CODES
 
 ROOT = Path(__file__).parents[3]

@@ -2,9 +2,9 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.unit.gateway.conftest import Api, OpenApi
 
 import vitrine.gateway
+from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.gateway.page import content_security_policy
 
 UI = Path(vitrine.gateway.__file__).parent / "ui"

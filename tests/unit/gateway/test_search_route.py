@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 import pytest
-from tests.unit.gateway.conftest import COLLECTION, HITS, Api, OpenApi
 
+from tests.unit.gateway.conftest import COLLECTION, HITS, Api, OpenApi
 from vitrine.domain import Hit
 from vitrine.errors import EncoderUnavailable
 from vitrine.gateway.schemas import (

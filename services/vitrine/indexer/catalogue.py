@@ -1,0 +1,231 @@
+"""A catalogue on disk, read as products: one file of rows and the folder with their pictures."""
+
+import math
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from vitrine.domain import CatalogueItem, FieldSpec, FieldType, FieldValue
+from vitrine.errors import CatalogueInvalid, ImageMissing, InvalidInput
+from vitrine.indexer.mapping import CatalogueMapping, ColumnRule, FieldRule
+from vitrine.indexer.records import Record, RecordReader
+from vitrine.indexer.rejections import (
+    FieldInvalid,
+    IdDuplicate,
+    IdInvalid,
+    IdMissing,
+    ImageOutsideCatalogue,
+    Rejection,
+)
+
+MAX_ID_BYTES = 128  # the collection's primary key
+MAX_IMAGE_PATH_BYTES = 512
+MAX_GROUP_BYTES = 128
+_DIGITS = re.compile(r"[0-9]+")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}(\.0+)?")  # 12.0: how pandas writes whole numbers of a column with gaps
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_COUNT_BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueRow:
+    """A product and the line of the catalogue file that describes it."""
+
+    item: CatalogueItem
+    line: int
+
+
+class Catalogue:
+    """A catalogue that could be opened: its folder exists and its columns are those the mapping needs.
+
+    Args:
+        folder: the catalogue's folder; pictures are never read from outside of it.
+        mapping: what its columns mean.
+
+    Raises:
+        CatalogueInvalid: no folder, no file, no header, or a required column is missing.
+    """
+
+    def __init__(self, folder: Path, mapping: CatalogueMapping) -> None:
+        self.folder = folder
+        self.mapping = mapping
+        self.path = folder / mapping.file
+        if not folder.is_dir():
+            raise CatalogueInvalid(f"There is no catalogue folder {folder}.")
+        with closing(self._open()) as stream:
+            header = RecordReader(stream, mapping.delimiter).header
+        self._column = _column_positions(header, mapping, self.path)
+        self._rules = tuple(rule for rule in mapping.fields if rule.source in self._column)
+        self.fields: tuple[FieldSpec, ...] = tuple(rule.spec for rule in self._rules)
+        self.blank_lines = 0
+
+    def rows(self) -> Iterator[CatalogueRow | Rejection]:
+        """Reads the file once, in order, yielding exactly one object per record.
+
+        Of several records with one id the first wins, whatever becomes of it. The ids seen are kept in memory (about
+        10 MB per 100,000).
+        """
+        seen: set[str] = set()
+        self.blank_lines = 0
+        with closing(self._open()) as stream:
+            reader = RecordReader(stream, self.mapping.delimiter)
+            for record in reader:
+                yield self._read(record, seen)
+                self.blank_lines = reader.blank_lines
+            self.blank_lines = reader.blank_lines
+
+    def estimated_rows(self) -> int:
+        """Lines after the header: the number of records, or more where cells span lines. For progress only."""
+        lines = 0
+        with closing(self._open()) as stream:
+            last = b"\n"
+            while block := stream.read(_COUNT_BLOCK):
+                lines += block.count(b"\n")
+                last = block[-1:]
+        return max(0, lines + (last != b"\n") - 1)
+
+    def _open(self) -> BinaryIO:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise CatalogueInvalid(f"Catalogue file {self.path} cannot be read: {error.strerror}.") from error
+
+    def _read(self, record: Record, seen: set[str]) -> CatalogueRow | Rejection:
+        product_id, image, owns_id = self._id_as_written(record), "", False
+        try:
+            if record.reason is not None:
+                raise record.reason
+            product_id = _product_id(product_id, self.mapping.id)
+            if product_id in seen:
+                raise IdDuplicate(f"An earlier line has the id {product_id} too; the first one is kept.")
+            seen.add(product_id)
+            owns_id = True
+            image = self._image_path(record, product_id)
+            item = CatalogueItem(
+                id=product_id,
+                image=self.folder / image,
+                image_path=image,
+                title=self._cell(record, self.mapping.title.column).strip(),
+                group=self._group(record),
+                fields=self._fields(record),
+            )
+        except InvalidInput as reason:
+            return Rejection.of(
+                reason, product_id=product_id[:MAX_ID_BYTES], line=record.line, image=image, owns_id=owns_id
+            )
+        return CatalogueRow(item, record.line)
+
+    def _cell(self, record: Record, column: str) -> str:
+        return record.cells[self._column[column]]
+
+    def _id_as_written(self, record: Record) -> str:
+        position = self._column[self.mapping.id.column]
+        return record.cells[position].strip() if position < len(record.cells) else ""
+
+    def _group(self, record: Record) -> str:
+        rule = self.mapping.group
+        if rule is None:
+            return ""
+        group = _zero_filled(self._cell(record, rule.column).strip(), rule.digits)
+        if len(group.encode()) > MAX_GROUP_BYTES:
+            raise FieldInvalid(f"Column {rule.column}: the group is longer than {MAX_GROUP_BYTES} bytes.")
+        return group
+
+    def _image_path(self, record: Record, product_id: str) -> str:
+        def value_of(column: str) -> str:
+            return product_id if column == "id" else self._cell(record, column).strip()
+
+        path = self.mapping.template.render(value_of)
+        if not path or path.endswith("/"):
+            raise ImageMissing("The row names no picture.")
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts:
+            raise ImageOutsideCatalogue(f"The picture {path!r} is outside of the catalogue's folder.")
+        if len(path.encode()) > MAX_IMAGE_PATH_BYTES:
+            raise ImageMissing(f"The picture's path is longer than {MAX_IMAGE_PATH_BYTES} bytes.")
+        return str(pure)
+
+    def _fields(self, record: Record) -> dict[str, FieldValue]:
+        values: dict[str, FieldValue] = {}
+        for rule in self._rules:
+            value = _typed(self._cell(record, rule.source), rule)
+            if value is not None:
+                values[rule.name] = value
+        return values
+
+
+def inside(folder: Path, path: Path) -> bool:
+    """Whether `path`, with every symbolic link followed, lies in `folder`, with its own links followed too."""
+    real_folder = os.path.realpath(folder)
+    return os.path.realpath(path).startswith(real_folder.rstrip(os.sep) + os.sep)
+
+
+def _column_positions(header: tuple[str, ...], mapping: CatalogueMapping, path: Path) -> dict[str, int]:
+    """Position of every column the mapping uses and the file has."""
+    needed = {mapping.id.column, mapping.title.column, *mapping.template.columns}
+    needed |= {rule.source for rule in mapping.fields if not rule.optional}
+    if mapping.group is not None:
+        needed.add(mapping.group.column)
+    optional = {rule.source for rule in mapping.fields if rule.optional}
+    missing = sorted(needed.difference(header))
+    if missing:
+        raise CatalogueInvalid(
+            f"{path} lacks the columns {', '.join(missing)} that mapping {mapping.name} needs; "
+            f"it has {', '.join(header[:40])}.",
+            missing=missing,
+        )
+    twice = sorted(name for name in needed | optional if header.count(name) > 1)
+    if twice:
+        raise CatalogueInvalid(f"{path} has several columns called {', '.join(twice)}: which one is meant?")
+    return {name: header.index(name) for name in needed | optional if name in header}
+
+
+def _zero_filled(value: str, digits: int | None) -> str:
+    return value.zfill(digits) if digits is not None and _DIGITS.fullmatch(value) else value
+
+
+def _product_id(value: str, rule: ColumnRule) -> str:
+    """The id by the mapping's rule: with `digits`, leading zeros that a spreadsheet dropped are put back.
+
+    Raises:
+        IdMissing, IdInvalid: see their descriptions.
+    """
+    if not value:
+        raise IdMissing(f"Column {rule.column} is empty.")
+    if rule.digits is not None and (not _DIGITS.fullmatch(value) or len(value) > rule.digits):
+        raise IdInvalid(f"The id {value!r} is not made of {rule.digits} digits (or fewer, leading zeros dropped).")
+    product_id = _zero_filled(value, rule.digits)
+    if len(product_id.encode()) > MAX_ID_BYTES:
+        raise IdInvalid(f"The id is longer than {MAX_ID_BYTES} bytes.")
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") for character in product_id):
+        raise IdInvalid(f"The id {product_id!r} holds control or invisible characters.")
+    return product_id
+
+
+def _typed(text: str, rule: FieldRule) -> FieldValue | None:
+    """The value in its declared type; None where the cell is empty and the type is not text.
+
+    Raises:
+        FieldInvalid: the text is no value of that type.
+    """
+    value = text.strip()
+    if rule.type is FieldType.TEXT:
+        return value
+    if not value:
+        return None
+    if rule.type is FieldType.INTEGER and _INTEGER.fullmatch(value):
+        number = int(value.split(".")[0])
+        # The two least of 64 bits are how a collection says that there is no value.
+        if -(2**63 - 2) <= number < 2**63:
+            return number
+    elif rule.type is FieldType.NUMBER and _NUMBER.fullmatch(value) and math.isfinite(float(value)):
+        return float(value)
+    elif rule.type is FieldType.FLAG and value.lower() in _FLAGS:
+        return _FLAGS[value.lower()]
+    raise FieldInvalid(f"Column {rule.source}: {value[:80]!r} is no {rule.type.value}.")

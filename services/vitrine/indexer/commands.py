@@ -1,0 +1,136 @@
+"""The batch process' verbs: `index` and `catalogue check`."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from vitrine.errors import InvalidInput
+from vitrine.indexer.check import check_catalogue
+from vitrine.indexer.display import log_to, open_display
+from vitrine.indexer.job import IndexRequest, run_index
+from vitrine.indexer.report import Summary
+from vitrine.settings import read_settings
+from vitrine.vectorstore.index_params import IndexParams, parse_index
+
+_Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")]
+_Mapping = Annotated[str, typer.Option(help="The catalogue's mapping: a TOML file, or hm, which ships.")]
+_Limit = Annotated[int | None, typer.Option(min=1, help="Read only this many records.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `index` and `catalogue`."""
+    app.command("index")(index)
+    catalogue = typer.Typer(name="catalogue", help="Look at a catalogue before indexing it.", no_args_is_help=True)
+    catalogue.callback()(_catalogue)
+    catalogue.command("check")(check)
+    app.add_typer(catalogue)
+
+
+def index(
+    collection: Annotated[str, typer.Option(help="Alias that readers search.")],
+    catalogue: Annotated[Path | None, typer.Option(help="Folder with the catalogue's file and pictures.")] = None,
+    mapping: _Mapping = "hm",
+    index: Annotated[
+        str | None, typer.Option(help="Kind of index: flat, hnsw, ivf_flat, ivf_sq8, ivf_pq, diskann, ...")
+    ] = None,
+    index_param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of that index, repeatable: M=16.")] = None,
+    reindex: Annotated[bool, typer.Option(help="Write everything again, changed or not.")] = False,
+    compare_contents: Annotated[
+        bool, typer.Option(help="Read every picture to see whether it changed, not just its size and time.")
+    ] = False,
+    limit: _Limit = None,
+    keep_embeddings: Annotated[Path | None, typer.Option(help="Also keep embeddings in this folder (Parquet).")] = None,
+    from_embeddings: Annotated[
+        Path | None, typer.Option(help="Index embeddings that were kept, instead of a catalogue.")
+    ] = None,
+    rejects: Annotated[Path | None, typer.Option(help="CSV of rejections; by default beside the ledger.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Ledger; by default one per collection in .vitrine.")] = None,
+    max_rejects: Annotated[int | None, typer.Option(min=0, help="Fail when more products are rejected.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Embed a catalogue's pictures and fill a collection with them. Safe to repeat, to stop and to resume."""
+    settings = read_settings()
+    request = IndexRequest(
+        collection=collection,
+        catalogue=catalogue,
+        mapping=mapping,
+        from_embeddings=from_embeddings,
+        index=_index(index, index_param or []),
+        reindex=reindex,
+        compare_contents=compare_contents,
+        limit=limit,
+        keep_embeddings=keep_embeddings,
+        rejects=rejects,
+        ledger=ledger,
+        max_rejects=max_rejects,
+    )
+    terminal = Console(stderr=True)
+    log_to(terminal, settings.telemetry.log_level)
+    with open_display(terminal) as display:
+        summary = _run(run_index(request, settings, display))
+    _tell(summary, as_json=as_json)
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder with the catalogue's file and pictures.")],
+    mapping: _Mapping = "hm",
+    limit: _Limit = None,
+    rejects: Annotated[Path | None, typer.Option(help="CSV of what would be rejected.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Read and decode everything, write nothing, and say what an index run would reject."""
+    settings = read_settings()
+    terminal = Console(stderr=True)
+    log_to(terminal, settings.telemetry.log_level)
+    with open_display(terminal) as display:
+        summary = _run(check_catalogue(folder, mapping, settings.images, display, limit=limit, rejects=rejects))
+    _tell(summary, as_json=as_json)
+
+
+def _catalogue() -> None:
+    """Keeps `check` a verb of its own: typer would fold a single command into its group."""
+
+
+def _index(name: str | None, parameters: list[str]) -> IndexParams | None:
+    """Raises InvalidInput: a parameter without an index, or not of the form NAME=VALUE."""
+    if name is None:
+        if parameters:
+            raise InvalidInput("--index-param needs --index.")
+        return None
+    pairs = [parameter.partition("=") for parameter in parameters]
+    wrong = [name for name, equals, value in pairs if not (name and equals and value)]
+    if wrong:
+        raise InvalidInput(f"--index-param {wrong[0]!r} is not of the form NAME=VALUE.")
+    return parse_index(name, {key.strip(): value.strip() for key, _, value in pairs})
+
+
+def _run(work: Coroutine[Any, Any, Summary]) -> Summary:
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError:
+        # The second Ctrl-C.
+        raise KeyboardInterrupt from None
+
+
+def _tell(summary: Summary, *, as_json: bool) -> None:
+    """Prints the summary; an exit status other than 0 when the run did not come to its end.
+
+    Raises:
+        VitrineError: what the run failed with.
+        typer.Exit: it was interrupted.
+    """
+    if as_json:
+        typer.echo(json.dumps(summary.as_json(), indent=2))
+    else:
+        summary.print(Console())
+    if summary.failure is not None:
+        raise summary.failure
+    if summary.interrupted:
+        Console(stderr=True).print("Stopped. The same command goes on from here.", highlight=False)
+        raise typer.Exit(128 + signal.Signals[summary.interrupted])

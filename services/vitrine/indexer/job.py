@@ -1,0 +1,134 @@
+"""Composition root of the batch process: opens the source, the model and Milvus, and runs."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitrine.errors import InvalidInput
+from vitrine.indexer.catalogue import Catalogue
+from vitrine.indexer.control import RunControl, stopped_by_signals
+from vitrine.indexer.display import Display
+from vitrine.indexer.ledger import exclusive_lock
+from vitrine.indexer.mapping import load_mapping
+from vitrine.indexer.report import Summary
+from vitrine.indexer.run import RunFiles, open_run
+from vitrine.indexer.sources import FIRST_ANSWER, Source, open_catalogue_source, open_kept_source
+from vitrine.indexer.target import Wanted, open_target, require_alias
+from vitrine.settings import Settings
+from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.connection import MilvusConnection
+from vitrine.vectorstore.index_params import IndexParams
+from vitrine.vectorstore.writer import CollectionWriter
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRequest:
+    """What a run shall do. Exactly one of `catalogue` and `from_embeddings` is given.
+
+    Args:
+        collection: the alias readers use.
+        mapping: name of a mapping that ships, or a file.
+        index: None: the collection's own, or the default for a new one.
+        reindex: write everything again, whatever the ledger says.
+        compare_contents: read every picture to see whether it changed, do not trust its size and time.
+        limit: only this many records.
+        keep_embeddings: folder for Parquet parts.
+        rejects: file for rejections; None: beside the ledger.
+        ledger: None: in the state folder, under the collection's name.
+        max_rejects: more than this many fail the run.
+    """
+
+    collection: str
+    catalogue: Path | None = None
+    mapping: str = "hm"
+    from_embeddings: Path | None = None
+    index: IndexParams | None = None
+    reindex: bool = False
+    compare_contents: bool = False
+    limit: int | None = None
+    keep_embeddings: Path | None = None
+    rejects: Path | None = None
+    ledger: Path | None = None
+    max_rejects: int | None = None
+
+    def check(self) -> None:
+        """Raises InvalidInput: the name cannot be an alias, or parts of the request exclude each other."""
+        require_alias(self.collection)
+        if (self.catalogue is None) == (self.from_embeddings is None):
+            raise InvalidInput("Name what to index: either --catalogue FOLDER or --from-embeddings FOLDER.")
+        if self.from_embeddings is not None and self.keep_embeddings is not None:
+            raise InvalidInput("--from-embeddings and --keep-embeddings exclude each other.")
+
+
+async def run_index(request: IndexRequest, settings: Settings, display: Display) -> Summary:
+    """Fills or refills a collection.
+
+    A failure after the run began comes back in the summary, so that its figures are not lost.
+
+    Raises:
+        VitrineError: the run could not begin; nothing was written.
+    """
+    request.check()
+    control = RunControl()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(stopped_by_signals(control))
+        stack.enter_context(_only_run_of(request.collection, settings))
+        source = await _open_source(request, settings, control, stack)
+        connection = await stack.enter_async_context(await MilvusConnection.open(settings.milvus))
+        admin = CollectionAdmin(connection)
+        wanted = _wanted(request, source)
+        target = await FIRST_ANSWER.run(
+            "Opening the collection", lambda: open_target(admin, wanted, display.waiting), control.stopping
+        )
+        run = await stack.enter_async_context(
+            open_run(
+                request.collection,
+                source,
+                target,
+                admin,
+                CollectionWriter(connection, target.info),
+                _files(request, settings, target.info.name),
+                settings,
+                control,
+                reindex=request.reindex,
+                max_rejects=request.max_rejects,
+            )
+        )
+        return await run.go(display)
+
+
+async def _open_source(request: IndexRequest, settings: Settings, control: RunControl, stack: AsyncExitStack) -> Source:
+    if request.from_embeddings is not None:
+        return await open_kept_source(request.from_embeddings, settings, limit=request.limit)
+    catalogue = Catalogue(request.catalogue or Path(), load_mapping(request.mapping))
+    return await stack.enter_async_context(
+        open_catalogue_source(
+            catalogue, settings, control, limit=request.limit, compare_contents=request.compare_contents
+        )
+    )
+
+
+def _wanted(request: IndexRequest, source: Source) -> Wanted:
+    header = source.header
+    return Wanted(request.collection, header.dimension, header.fields, request.index, header.fingerprint, header.model)
+
+
+def _files(request: IndexRequest, settings: Settings, collection: str) -> RunFiles:
+    ledger = request.ledger or _ledger_folder(settings) / f"{collection}.sqlite"
+    return RunFiles(ledger, request.rejects or ledger.with_suffix(".rejects.csv"), request.keep_embeddings)
+
+
+def _ledger_folder(settings: Settings) -> Path:
+    return settings.local.state_dir / "ledger"
+
+
+@contextmanager
+def _only_run_of(alias: str, settings: Settings) -> Iterator[None]:
+    """Two runs of one alias on this machine would both make its first collection."""
+    descriptor = exclusive_lock(_ledger_folder(settings) / f"{alias}.lock")
+    try:
+        yield
+    finally:
+        os.close(descriptor)

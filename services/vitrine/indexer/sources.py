@@ -1,0 +1,220 @@
+"""The two places products come from: a catalogue, through the model, or embeddings kept from an earlier run."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from vitrine.domain import Deadline
+from vitrine.embedding.contract import CONTRACT_FILE, ModelContract
+from vitrine.embedding.encoder import Encoder, open_encoder
+from vitrine.indexer.backfill import Backfill, KeptEmbeddings
+from vitrine.indexer.catalogue import Catalogue
+from vitrine.indexer.control import RunControl
+from vitrine.indexer.intake import Intake, Lookup
+from vitrine.indexer.kept import KeptHeader
+from vitrine.indexer.loading import Loader
+from vitrine.indexer.outcomes import Outcomes
+from vitrine.indexer.pipeline import Pipeline
+from vitrine.indexer.report import StageTimes, Tally
+from vitrine.indexer.retry import Backoff
+from vitrine.indexer.sink import Sink
+from vitrine.settings import Settings
+
+FIRST_ANSWER = Backoff(attempts=3)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """What both kinds of run are put together from, once the collection is open."""
+
+    lookup: Lookup
+    outcomes: Outcomes
+    sink: Sink
+    tally: Tally
+    times: StageTimes
+    control: RunControl
+    bookkeeping: Executor
+
+
+class Runnable(Protocol):
+    """`Pipeline` and `Backfill`."""
+
+    async def run(self) -> None:
+        """Runs to its end, or to an orderly stop."""
+
+
+class Source(Protocol):
+    """`CatalogueSource` and `KeptSource`.
+
+    Attributes:
+        header: model and fields of everything it yields.
+        total: about how many products there are.
+    """
+
+    @property
+    def header(self) -> KeptHeader: ...
+
+    @property
+    def total(self) -> int: ...
+
+    def ignored(self) -> Mapping[str, int]:
+        """Lines read so far that are no products, by reason."""
+
+    def runner(self, parts: RunParts) -> Runnable:
+        """The run over this source. Once only."""
+
+
+class CatalogueSource:
+    """Pictures of a catalogue, through Triton."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        encoder: Encoder,
+        settings: Settings,
+        decode_pool: ThreadPoolExecutor,
+        *,
+        total: int,
+        limit: int | None,
+        compare_contents: bool,
+    ) -> None:
+        mapping, contract = catalogue.mapping, encoder.contract
+        self.header = KeptHeader(
+            fingerprint=contract.fingerprint,
+            model=contract.model,
+            dimension=contract.dimension,
+            fields=catalogue.fields,
+            mapping=mapping.name,
+            mapping_digest=mapping.digest,
+        )
+        self.total = total
+        self._catalogue = catalogue
+        self._encoder = encoder
+        self._settings = settings
+        self._decode_pool = decode_pool
+        self._limit = limit
+        self._compare_contents = compare_contents
+
+    def ignored(self) -> Mapping[str, int]:
+        return {"blank_line": self._catalogue.blank_lines}
+
+    def runner(self, parts: RunParts) -> Pipeline:
+        indexer, images = self._settings.indexer, self._settings.images
+        loader = Loader(
+            self._catalogue.folder,
+            fingerprint=self.header.fingerprint,
+            policy=self._encoder.contract.image,
+            limits=images,
+            times=parts.times,
+            compare_contents=self._compare_contents,
+        )
+        intake = Intake(
+            islice(self._catalogue.rows(), self._limit),
+            loader,
+            parts.lookup,
+            parts.outcomes,
+            parts.tally,
+            parts.times,
+            parts.control,
+            bookkeeping=parts.bookkeeping,
+            decode_pool=self._decode_pool,
+            decode_threads=images.decode_threads,
+        )
+        return Pipeline(
+            intake,
+            self._encoder,
+            parts.sink,
+            parts.outcomes,
+            parts.tally,
+            parts.times,
+            parts.control,
+            batch_size=indexer.batch_size,
+            in_flight=indexer.in_flight,
+            call_timeout_s=indexer.encode_timeout_s,
+            backoff=Backoff(indexer.encode_attempts),
+        )
+
+
+class KeptSource:
+    """Embeddings from Parquet."""
+
+    def __init__(self, kept: KeptEmbeddings, *, limit: int | None) -> None:
+        self.header = kept.header
+        self.total = len(kept) if limit is None else min(limit, len(kept))
+        self._kept = kept
+        self._limit = limit
+
+    def ignored(self) -> Mapping[str, int]:
+        return {"superseded_row": self._kept.superseded}
+
+    def runner(self, parts: RunParts) -> Backfill:
+        return Backfill(
+            islice(self._kept.rows(), self._limit),
+            parts.lookup,
+            parts.sink,
+            parts.outcomes,
+            parts.tally,
+            parts.times,
+            parts.control,
+            bookkeeping=parts.bookkeeping,
+        )
+
+
+@asynccontextmanager
+async def open_catalogue_source(
+    catalogue: Catalogue, settings: Settings, control: RunControl, *, limit: int | None, compare_contents: bool
+) -> AsyncIterator[CatalogueSource]:
+    """Opens the model beside a catalogue.
+
+    Raises:
+        ModelInvalid: the model repository cannot be read.
+        ContractMismatch: Triton serves another model.
+        EncoderUnavailable, DeadlineExceeded: Triton does not answer.
+    """
+    lines = await asyncio.to_thread(catalogue.estimated_rows)
+    total = lines if limit is None else min(limit, lines)
+    # A query must be answered in a moment; a batch of pictures on a CPU may take its time.
+    patient = settings.triton.model_copy(update={"timeout_s": settings.indexer.encode_timeout_s})
+    threads = settings.images.decode_threads
+    async with open_encoder(settings.model_copy(update={"triton": patient})) as encoder:
+        await FIRST_ANSWER.run(
+            "Asking Triton for its models",
+            lambda: encoder.check_contract(Deadline.after(settings.triton.control_timeout_s)),
+            control.stopping,
+        )
+        with ThreadPoolExecutor(threads, thread_name_prefix="decode") as decode_pool:
+            yield CatalogueSource(
+                catalogue,
+                encoder,
+                settings,
+                decode_pool,
+                total=total,
+                limit=limit,
+                compare_contents=compare_contents,
+            )
+
+
+async def open_kept_source(folder: Path, settings: Settings, *, limit: int | None) -> KeptSource:
+    """Opens kept embeddings. Where a model repository is configured and there, it must be the one that made them.
+
+    Raises:
+        KeptEmbeddingsInvalid: no kept embeddings in that folder.
+        ModelInvalid: a model repository is there but cannot be read.
+        ContractMismatch: it is of another model.
+    """
+    kept = await asyncio.to_thread(KeptEmbeddings, folder)
+    repository = settings.model.repository
+    if (repository / CONTRACT_FILE).is_file():
+        contract = await asyncio.to_thread(ModelContract.load, repository)
+        contract.require(kept.header.fingerprint, f"The kept embeddings in {folder}")
+    else:
+        _log.warning("There is no model repository at %s to compare the kept embeddings with.", repository)
+    return KeptSource(kept, limit=limit)

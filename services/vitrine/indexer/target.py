@@ -1,0 +1,213 @@
+"""Which collection a run fills, and how it becomes what readers see.
+
+Readers name an alias. The first run of an alias makes the collection `<alias>_v1` and points the alias at it once it is
+complete; later runs refill the collection behind the alias. A run never mixes: another model, other fields or another
+index than the collection has are refused before anything is written.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vitrine.domain import FieldSpec
+from vitrine.errors import ContractMismatch, InternalError, InvalidInput, VitrineError
+from vitrine.vectorstore.admin import CollectionAdmin, Progress
+from vitrine.vectorstore.collection import CollectionInfo, CollectionSpec
+from vitrine.vectorstore.index_params import IndexParams, parse_index
+
+DEFAULT_INDEX = "hnsw"
+MOST_VERSIONS = 10_000
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}")
+
+_log = logging.getLogger(__name__)
+
+
+class CollectionDiffers(InvalidInput):
+    """The collection was made with other fields or another index than this run asks for."""
+
+    code = "collection_differs"
+
+
+class IndexIncomplete(VitrineError):
+    """Milvus holds fewer products than it acknowledged."""
+
+    code = "index_incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run needs its collection to be.
+
+    Args:
+        alias: the name readers use.
+        fields: of the catalogue.
+        index: None: whatever the collection has, and the default for a new one.
+        fingerprint: of the model.
+        model: its name for people.
+    """
+
+    alias: str
+    dimension: int
+    fields: tuple[FieldSpec, ...]
+    index: IndexParams | None
+    fingerprint: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The collection to fill; `live` when the alias points at it already."""
+
+    info: CollectionInfo
+    live: bool
+
+
+async def open_target(admin: CollectionAdmin, wanted: Wanted, on_progress: Progress) -> Target:
+    """Finds or makes the collection.
+
+    Raises:
+        ContractMismatch: the alias' collection was built with another model.
+        CollectionDiffers: or with other fields or another index.
+        InvalidInput: the name is none, or belongs to something that is no alias.
+        VectorStoreUnavailable, DeadlineExceeded
+    """
+    require_alias(wanted.alias)
+    live = await admin.alias_target(wanted.alias)
+    if live is not None:
+        info = await admin.describe(live)
+        require_same(info, wanted)
+        if not info.loaded:
+            await admin.load(info.name, on_progress=on_progress)
+        return Target(info, live=True)
+    if await admin.exists(wanted.alias):
+        raise InvalidInput(
+            f"{wanted.alias} is a collection, not an alias. Name an alias: the collection behind alias shop, for "
+            "example, is called shop_v1."
+        )
+    return Target(await _unfinished(admin, wanted) or await _new(admin, wanted, on_progress), live=False)
+
+
+def require_alias(name: str) -> None:
+    """Raises InvalidInput: the name cannot be an alias."""
+    if not _ALIAS.fullmatch(name):
+        raise InvalidInput(f"{name!r} is no name for a collection: a letter, then letters, digits and _.")
+
+
+def require_same(info: CollectionInfo, wanted: Wanted) -> None:
+    """Refuses to mix.
+
+    Raises:
+        ContractMismatch, CollectionDiffers: see `open_target`.
+    """
+    if info.fingerprint != wanted.fingerprint:
+        raise ContractMismatch(
+            f"Collection {info.name} was built with model fingerprint {info.fingerprint}, this run would write "
+            f"{wanted.fingerprint}. Build a collection under another name; one collection holds one model.",
+            owner=info.name,
+            expected=wanted.fingerprint,
+            found=info.fingerprint,
+        )
+    differences = _field_differences(info.fields, wanted.fields)
+    if differences:
+        raise CollectionDiffers(
+            f"Collection {info.name} has other fields than the mapping: {'; '.join(differences)}. "
+            "Build a collection under another name.",
+            collection=info.name,
+        )
+    if wanted.index is not None and not _same_index(info.index, wanted.index):
+        raise CollectionDiffers(
+            f"Collection {info.name} has the index {_index_text(info.index)}, not {_index_text(wanted.index)}. "
+            "Leave --index out to refill it, or build a collection under another name.",
+            collection=info.name,
+        )
+
+
+async def publish(admin: CollectionAdmin, target: Target, alias: str, *, expected: int) -> int:
+    """Counts with strong consistency and, for a new collection, points the alias at it.
+
+    Args:
+        expected: rows that Milvus acknowledged, by the ledger.
+
+    Returns:
+        The rows Milvus holds. More than `expected` when others write into the collection too.
+
+    Raises:
+        IndexIncomplete: fewer than expected, or none at all in a new collection; the alias is not touched.
+    """
+    name = target.info.name
+    rows = await admin.count(name)
+    if rows < expected:
+        raise IndexIncomplete(
+            f"{name} holds {rows} products but acknowledged {expected}. Run again with --reindex to write all of them.",
+            rows=rows,
+            expected=expected,
+        )
+    if not target.live:
+        if rows == 0:
+            raise IndexIncomplete(f"No product could be written; {alias} is not pointed at the empty {name}.")
+        await admin.point_alias(alias, name)
+    return rows
+
+
+async def _unfinished(admin: CollectionAdmin, wanted: Wanted) -> CollectionInfo | None:
+    """The newest collection of this alias that an earlier run began and did not publish, if this run can go on."""
+    versions = [info for info in await admin.list() if _version(info.name, wanted.alias) and not info.aliases]
+    for info in sorted(versions, key=lambda info: _version(info.name, wanted.alias), reverse=True):
+        if not info.complete:
+            # Its creation was interrupted, so nothing was ever written into it.
+            _log.info("Dropping %s, whose creation was interrupted.", info.name)
+            await admin.drop(info.name)
+            continue
+        try:
+            require_same(info, wanted)
+        except (ContractMismatch, CollectionDiffers) as difference:
+            _log.warning("%s is left over and cannot be filled further: %s", info.name, difference.message)
+            continue
+        _log.info("Going on with %s, which an earlier run did not finish.", info.name)
+        if not info.loaded:
+            await admin.load(info.name)
+        return info
+    return None
+
+
+async def _new(admin: CollectionAdmin, wanted: Wanted, on_progress: Progress) -> CollectionInfo:
+    for number in range(1, MOST_VERSIONS):
+        name = f"{wanted.alias}_v{number}"
+        if not await admin.exists(name):
+            break
+    else:
+        raise InternalError(f"There are {MOST_VERSIONS} collections of {wanted.alias}.")
+    spec = CollectionSpec(
+        name=name,
+        dimension=wanted.dimension,
+        fields=wanted.fields,
+        index=wanted.index or parse_index(DEFAULT_INDEX, {}),
+        fingerprint=wanted.fingerprint,
+        model=wanted.model,
+    )
+    return await admin.create(spec, on_progress=on_progress)
+
+
+def _version(name: str, alias: str) -> int:
+    """The number of `<alias>_v<number>`, 0 for other names."""
+    match = re.fullmatch(re.escape(alias) + r"_v([1-9][0-9]{0,8})", name)
+    return int(match[1]) if match else 0
+
+
+def _field_differences(has: Sequence[FieldSpec], wants: Sequence[FieldSpec]) -> list[str]:
+    old = {field.name: field for field in has}
+    new = {field.name: field for field in wants}
+    missing = [f"{name} is not in the collection" for name in new.keys() - old.keys()]
+    extra = [f"{name} is not in the mapping" for name in old.keys() - new.keys()]
+    changed = [f"{name} was {old[name]}, is {new[name]}" for name in old.keys() & new.keys() if old[name] != new[name]]
+    return sorted(missing + extra + changed)
+
+
+def _same_index(one: IndexParams, other: IndexParams) -> bool:
+    return one.index_type == other.index_type and one.build_params() == other.build_params()
+
+
+def _index_text(index: IndexParams) -> str:
+    parameters = ", ".join(f"{name}={value}" for name, value in index.build_params().items())
+    return f"{index.index_type} ({parameters})" if parameters else index.index_type

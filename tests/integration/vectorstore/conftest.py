@@ -1,0 +1,99 @@
+"""Collections on the real Milvus. Each test module makes its own, as creating one takes seconds."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vitrine.domain import CatalogueItem, Deadline, EmbeddedItem, FieldSpec, FieldType, FieldValue, Vectors
+from vitrine.settings import MilvusSettings
+from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.collection import CollectionInfo, CollectionSpec
+from vitrine.vectorstore.connection import MilvusConnection
+from vitrine.vectorstore.index_params import Flat, Hnsw, IndexParams
+from vitrine.vectorstore.searcher import VectorSearcher
+
+FIELDS = (
+    FieldSpec("colour", FieldType.TEXT, max_bytes=1_024, facetable=True),
+    FieldSpec("stock", FieldType.INTEGER),
+    FieldSpec("price", FieldType.NUMBER),
+    FieldSpec("sale", FieldType.FLAG),
+)
+DIMENSION = 16
+
+MakeSpec = Callable[..., CollectionSpec]
+
+
+@pytest.fixture(scope="session")
+def milvus_settings(milvus_server: Any) -> MilvusSettings:
+    settings: MilvusSettings = milvus_server.settings.milvus
+    return settings
+
+
+@pytest.fixture
+async def connection(milvus_settings: MilvusSettings) -> AsyncIterator[MilvusConnection]:
+    async with await MilvusConnection.open(milvus_settings) as connection:
+        yield connection
+
+
+@pytest.fixture
+def admin(connection: MilvusConnection) -> CollectionAdmin:
+    return CollectionAdmin(connection)
+
+
+@pytest.fixture
+def searcher(connection: MilvusConnection) -> VectorSearcher:
+    return VectorSearcher(connection)
+
+
+def make_spec(name: str = "", index: IndexParams | None = None) -> CollectionSpec:
+    return CollectionSpec(
+        name or f"test_{secrets.token_hex(6)}", DIMENSION, FIELDS, index or Hnsw(), "f" * 64, "test model"
+    )
+
+
+def make_item(item_id: str, vector: Vectors, *, title: str = "", **fields: FieldValue) -> EmbeddedItem:
+    return EmbeddedItem(CatalogueItem(item_id, Path("x"), f"images/{item_id[:9]}.jpg", title, "g", fields), vector)
+
+
+def unit_vectors(count: int, seed: int = 0) -> Vectors:
+    vectors = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def soon() -> Deadline:
+    return Deadline.after(30)
+
+
+async def drop(admin: CollectionAdmin, name: str) -> None:
+    """Removes a collection with the aliases that point at it."""
+    try:
+        info = await admin.describe(name)
+    except Exception:  # noqa: BLE001 - gone, or not of our making
+        await admin.drop(name)
+        return
+    for alias in info.aliases:
+        await admin.remove_alias(alias)
+    await admin.drop(name)
+
+
+def in_a_loop(settings: MilvusSettings, work: Callable[[CollectionAdmin], Awaitable[Any]]) -> Any:
+    """Runs `work` in an event loop of its own: fixtures of a module outlive those of its tests."""
+
+    async def run() -> Any:
+        async with await MilvusConnection.open(settings) as connection:
+            return await work(CollectionAdmin(connection))
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(scope="module")
+def empty_collection(milvus_settings: MilvusSettings) -> Iterator[CollectionInfo]:
+    """A collection with an exact index, for the tests of one module to write into."""
+    info: CollectionInfo = in_a_loop(milvus_settings, lambda admin: admin.create(make_spec(index=Flat())))
+    yield info
+    in_a_loop(milvus_settings, lambda admin: drop(admin, info.name))

@@ -1,0 +1,109 @@
+"""One connection over the death, silence and return of the real Milvus."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from tests.fixtures.stack import RunningService
+from tests.integration.vectorstore.conftest import drop, make_item, make_spec, soon, unit_vectors
+from vitrine.domain import Deadline, Hit
+from vitrine.errors import DeadlineExceeded, VectorStoreUnavailable
+from vitrine.settings import MilvusSettings
+from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.collection import CollectionInfo
+from vitrine.vectorstore.connection import MilvusConnection
+from vitrine.vectorstore.directory import CollectionDirectory
+from vitrine.vectorstore.searcher import VectorSearcher
+from vitrine.vectorstore.writer import CollectionWriter
+
+VECTORS = unit_vectors(100)
+BACK_WITHIN_S = 90.0
+"""How long Milvus itself may take from the start of its process until collections are loaded again."""
+
+
+@pytest.fixture
+async def collection(connection: MilvusConnection, admin: CollectionAdmin) -> AsyncIterator[CollectionInfo]:
+    info = await admin.create(make_spec())
+    await CollectionWriter(connection, info).upsert(
+        [make_item(f"i{row:03d}", vector) for row, vector in enumerate(VECTORS)]
+    )
+    assert await admin.count(info.name) == len(VECTORS)
+    await admin.point_alias(f"{info.name}_alias", info.name)
+    yield await admin.describe(info.name)
+    await drop(admin, info.name)
+
+
+async def search(connection: MilvusConnection, alias: str, deadline: Deadline) -> list[Hit]:
+    """What a request does: the alias is resolved anew, then the collection is searched."""
+    info = await CollectionDirectory(CollectionAdmin(connection)).resolve(alias, deadline)
+    return await VectorSearcher(connection).search(
+        info.name, VECTORS[7], limit=3, index=info.index, fields=info.fields, deadline=deadline
+    )
+
+
+async def searchable(connection: MilvusConnection, alias: str) -> list[Hit]:
+    """Waits for the first answer; what comes before it must be a refusal that says so, and in time."""
+    slowest, until = 0.0, time.monotonic() + BACK_WITHIN_S
+    while True:
+        began = time.monotonic()
+        try:
+            hits = await search(connection, alias, Deadline.after(2.0))
+        except (VectorStoreUnavailable, DeadlineExceeded):
+            slowest = max(slowest, time.monotonic() - began)
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            assert slowest < 3.0
+            return hits
+
+
+async def test_a_killed_milvus_is_reported_at_once_and_found_again(
+    connection: MilvusConnection,
+    milvus_settings: MilvusSettings,
+    milvus_server: RunningService,
+    collection: CollectionInfo,
+) -> None:
+    alias = collection.aliases[0]
+    before = await search(connection, alias, soon())
+    await asyncio.to_thread(milvus_server.kill)
+    async with await MilvusConnection.open(milvus_settings) as opened_while_down:
+        try:
+            for each in (connection, opened_while_down):
+                for _ in range(5):
+                    began = time.monotonic()
+                    with pytest.raises(VectorStoreUnavailable):
+                        await search(each, alias, Deadline.after(10))
+                    assert time.monotonic() - began < 1.5
+        finally:
+            milvus_server.start()
+            await asyncio.to_thread(milvus_server.wait_ready)
+        assert await searchable(connection, alias) == before
+        assert await searchable(opened_while_down, alias) == before
+    # Nothing of the collection is lost, the build id and the alias among it.
+    after = await CollectionAdmin(connection).describe(collection.name)
+    assert dataclasses.replace(after, loaded=True) == collection
+    found = await VectorSearcher(connection).vectors_of(collection.name, ["i042"], soon(), strong=True)
+    np.testing.assert_array_equal(found["i042"], VECTORS[42])
+
+
+async def test_a_silent_milvus_costs_a_request_its_deadline_and_no_more(
+    connection: MilvusConnection, milvus_server: RunningService, collection: CollectionInfo
+) -> None:
+    alias = collection.aliases[0]
+    before = await search(connection, alias, soon())
+    milvus_server.pause()
+    try:
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            await search(connection, alias, Deadline.after(0.5))
+        with pytest.raises(DeadlineExceeded):
+            await CollectionWriter(connection, collection).delete(["i001"])
+        assert time.monotonic() - began < 0.5 + connection.settings.search_timeout_s + 1.0
+    finally:
+        milvus_server.resume()
+    assert await searchable(connection, alias) == before

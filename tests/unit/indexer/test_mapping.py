@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+
+from vitrine.domain import FieldType
+from vitrine.errors import CatalogueInvalid
+from vitrine.indexer.mapping import RESERVED_FIELDS, ImageTemplate, load_mapping
+from vitrine.vectorstore.collection import RESERVED_NAMES
+
+MINIMAL = """
+version = 1
+name = "mine"
+file = "items.csv"
+image = "{picture}"
+[id]
+column = "sku"
+[title]
+column = "name"
+"""
+
+
+def load(tmp_path: Path, text: str) -> object:
+    path = tmp_path / "mapping.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_mapping(str(path))
+
+
+def test_the_hm_mapping_ships_and_declares_what_can_be_filtered() -> None:
+    mapping = load_mapping("hm")
+    assert mapping.id.digits == 10
+    by_name = {rule.name: rule for rule in mapping.fields}
+    assert by_name["colour_group_name"].facetable
+    assert not by_name["detail_desc"].filterable
+    assert by_name["price"].optional
+    assert by_name["price"].type is FieldType.NUMBER
+    assert mapping.group is not None
+
+
+def test_a_template_takes_columns_and_their_first_characters() -> None:
+    template = ImageTemplate.parse("images/{id:.3}/{season}-{id}.jpg")
+    values = {"id": "0108775015", "season": "ss26"}
+    assert template.render(values.__getitem__) == "images/010/ss26-0108775015.jpg"
+    assert template.columns == {"season"}
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["images/none.jpg", "{id", "id}", "{}", "{id:>3}", "{id:.0}", "{id.__class__:x}", "{{id}}", "{id:.100}"],
+)
+def test_a_template_says_nothing_else(template: str) -> None:
+    with pytest.raises(ValueError, match="template"):
+        ImageTemplate.parse(template)
+
+
+def test_a_minimal_mapping_is_enough(tmp_path: Path) -> None:
+    mapping = load(tmp_path, MINIMAL)
+    assert mapping.delimiter == ","  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("version = 1", "version = 2"), "version"),
+        (('file = "items.csv"', 'file = "../items.csv"'), "inside"),
+        (('file = "items.csv"', 'file = "/etc/passwd"'), "inside"),
+        (('image = "{picture}"', 'image = "{picture!r}"'), None),
+        (('image = "{picture}"', 'image = "x{"'), "placeholder"),
+        (("[title]", "[titel]"), "title"),
+        (('column = "sku"', ""), "id.column"),
+    ],
+)
+def test_what_is_wrong_in_a_mapping_is_named(tmp_path: Path, change: tuple[str, str], message: str | None) -> None:
+    text = MINIMAL.replace(*change)
+    if message is None:
+        # `picture!r` is a column's name like any other: it is looked up in the header, and never evaluated.
+        assert load(tmp_path, text).template.columns == {"picture!r"}  # type: ignore[attr-defined]
+        return
+    with pytest.raises(CatalogueInvalid, match=message):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["id", "embedding", "image_path", "title"])
+def test_reserved_field_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CatalogueInvalid, match=name):
+        load(tmp_path, MINIMAL + f'[[fields]]\nname = "{name}"\ntype = "text"\n')
+
+
+def test_every_name_that_a_collection_reserves_is_refused_early() -> None:
+    assert RESERVED_NAMES <= RESERVED_FIELDS
+
+
+def test_field_names_are_distinct(tmp_path: Path) -> None:
+    field = '[[fields]]\nname = "colour"\ntype = "text"\n'
+    with pytest.raises(CatalogueInvalid, match="colour"):
+        load(tmp_path, MINIMAL + field + field)
+
+
+def test_a_mapping_that_is_not_there_says_which_ship(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueInvalid, match="hm"):
+        load_mapping(str(tmp_path / "none.toml"))
+    with pytest.raises(CatalogueInvalid, match="hm"):
+        load_mapping("zalando")
+
+
+def test_broken_toml_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueInvalid, match="TOML"):
+        load(tmp_path, "version = ")
+
+
+def test_the_digest_changes_with_the_content(tmp_path: Path) -> None:
+    one = load(tmp_path, MINIMAL)
+    other = load(tmp_path, MINIMAL.replace('"name"', '"label"'))
+    assert one.digest != other.digest  # type: ignore[attr-defined]
+    assert one.digest == load(tmp_path, MINIMAL + "# a comment\n").digest  # type: ignore[attr-defined]

@@ -1,0 +1,103 @@
+import json
+
+import pytest
+
+from vitrine.errors import InvalidInput, LimitExceeded
+from vitrine.vectorstore.index_params import (
+    INDEX_KINDS,
+    DiskAnn,
+    Flat,
+    Hnsw,
+    HnswSq,
+    IndexParams,
+    IvfFlat,
+    IvfPq,
+    IvfRabitq,
+    index_from_description,
+    parse_index,
+)
+
+
+@pytest.mark.parametrize("kind", INDEX_KINDS.values())
+def test_every_kind_has_usable_defaults_and_survives_its_description(kind: type[IndexParams]) -> None:
+    index = kind()
+    index.check_dimension(512)
+    index.search_params({}, limit=250)
+    assert set(index.build_params()).isdisjoint(index.search_names)
+    assert index_from_description(json.loads(json.dumps(index.describe()))) == index
+    assert all(part.isdigit() for part in kind.minimum_server.split("."))
+
+
+def test_what_was_typed_changes_the_defaults() -> None:
+    assert parse_index("hnsw", {"M": "32", "ef": 100}) == Hnsw(M=32, ef=100)
+    assert parse_index("IVF-PQ", {"m": "64"}) == IvfPq(m=64)
+    assert parse_index("hnsw_sq", {"refine": "false", "sq_type": "sq6"}) == HnswSq(refine=False, sq_type="SQ6")
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("scann", {}, "There is no index 'scann'; there are flat, hnsw"),
+        ("hnsw", {"nlist": "5"}, "HNSW has no parameter 'nlist'; it has M, efConstruction, ef"),
+        ("hnsw", {"M": "many"}, "M must be a whole number"),
+        ("hnsw_sq", {"sq_type": "SQ1"}, "sq_type must be one of SQ6, SQ8"),
+        ("ivf_rabitq", {"refine": "maybe"}, "refine must be true or false"),
+    ],
+)
+def test_what_does_not_exist_is_refused(name: str, overrides: dict[str, str | int], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        parse_index(name, overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("hnsw", {"M": 3}),
+        ("hnsw", {"M": "65"}),
+        ("hnsw", {"efConstruction": 7}),
+        ("hnsw", {"M": True}),
+        ("ivf_flat", {"nlist": 0}),
+        ("ivf_pq", {"nbits": 17}),
+        ("diskann", {"search_list": 0}),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused_with_the_bounds(name: str, overrides: dict[str, str | int]) -> None:
+    with pytest.raises(LimitExceeded) as caught:
+        parse_index(name, overrides)
+    assert {"minimum", "maximum"} <= set(caught.value.details)
+
+
+def test_the_candidate_list_grows_with_the_hits_wanted_unless_the_caller_sets_it() -> None:
+    index = Hnsw(ef=64)
+    assert index.search_params({}, limit=10) == {"ef": 64}
+    assert index.search_params({}, limit=200) == {"ef": 200}
+    assert index.search_params({"ef": 300}, limit=200) == {"ef": 300}
+    with pytest.raises(LimitExceeded, match="ef must be at least 200 to return 200 hits, not 100"):
+        index.search_params({"ef": 100}, limit=200)
+    assert DiskAnn().search_params({}, limit=150) == {"search_list": 150}
+
+
+def test_a_search_may_not_ask_for_more_lists_than_there_are() -> None:
+    index = IvfFlat(nlist=128, nprobe=16)
+    assert index.search_params({"nprobe": 128}, limit=10) == {"nprobe": 128}
+    with pytest.raises(LimitExceeded, match="nprobe must be at most nlist, which is 128, not 129"):
+        index.search_params({"nprobe": 129}, limit=10)
+
+
+@pytest.mark.parametrize("index", [Flat(), Hnsw(), IvfPq(), IvfRabitq()])
+def test_a_search_takes_only_its_index_own_parameters(index: IndexParams) -> None:
+    with pytest.raises(InvalidInput, match="takes no parameter 'M'"):
+        index.search_params({"M": 16}, limit=10)
+
+
+def test_codes_must_divide_the_dimension() -> None:
+    IvfPq(m=64).check_dimension(512)
+    with pytest.raises(InvalidInput, match="512 is not a multiple of 100") as caught:
+        IvfPq(m=100).check_dimension(512)
+    assert caught.value.details["allowed"] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+
+
+def test_only_building_parameters_are_built_with() -> None:
+    assert Hnsw().build_params() == {"M": 16, "efConstruction": 200}
+    assert IvfPq(nlist=512, m=64).build_params() == {"nlist": 512, "m": 64, "nbits": 8}
+    assert Flat().build_params() == {}
