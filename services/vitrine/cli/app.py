@@ -39,3 +39,7 @@ def main() -> None:
         sys.exit(EXIT_INVALID_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

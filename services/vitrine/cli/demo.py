@@ -15,7 +15,6 @@ from vitrine.client import Client
 from vitrine.demo.catalogue import write_catalogue
 from vitrine.demo.design import DEFAULT_COUNT, DEFAULT_SEED
 from vitrine.indexer.display import log_to, open_display
-from vitrine.indexer.job import IndexRequest, run_index
 from vitrine.local.commands import Terminal
 from vitrine.local.errors import StackNotRunning
 from vitrine.local.gateway import meeting_the_stack
@@ -96,6 +95,9 @@ def _draw(folder: Path, console: Console) -> None:
 
 def _index(settings: Settings, console: Console) -> None:
     """Raises VitrineError: the run failed."""
+    # Milvus's client takes half a second to import, which every other verb would pay for too.
+    from vitrine.indexer.job import IndexRequest, run_index
+
     log_to(console, settings.telemetry.log_level)
     request = IndexRequest(collection=settings.gateway.default_collection, catalogue=settings.local.demo_catalogue)
     with open_display(console) as display:

@@ -5,18 +5,20 @@ import json
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from vitrine.errors import InvalidInput
-from vitrine.indexer.check import check_catalogue
 from vitrine.indexer.display import log_to, open_display
-from vitrine.indexer.job import IndexRequest, run_index
 from vitrine.indexer.report import Summary
 from vitrine.settings import read_settings
-from vitrine.vectorstore.index_params import IndexParams, parse_index
+
+# Milvus's client takes half a second to import: only the verbs that need it do so, inside their functions, or
+# `vitrine search` and `vitrine status` would pay for it too.
+if TYPE_CHECKING:
+    from vitrine.vectorstore.index_params import IndexParams
 
 _Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")]
 _Mapping = Annotated[str, typer.Option(help="The catalogue's mapping: a TOML file, or hm, which ships.")]
@@ -55,6 +57,8 @@ def index(
     as_json: _Json = False,
 ) -> None:
     """Embed a catalogue's pictures and fill a collection with them. Safe to repeat, to stop and to resume."""
+    from vitrine.indexer.job import IndexRequest, run_index
+
     settings = read_settings()
     request = IndexRequest(
         collection=collection,
@@ -85,6 +89,8 @@ def check(
     as_json: _Json = False,
 ) -> None:
     """Read and decode everything, write nothing, and say what an index run would reject."""
+    from vitrine.indexer.check import check_catalogue
+
     settings = read_settings()
     terminal = Console(stderr=True)
     log_to(terminal, settings.telemetry.log_level)
@@ -97,8 +103,10 @@ def _catalogue() -> None:
     """Keeps `check` a verb of its own: typer would fold a single command into its group."""
 
 
-def _index(name: str | None, parameters: list[str]) -> IndexParams | None:
+def _index(name: str | None, parameters: list[str]) -> "IndexParams | None":
     """Raises InvalidInput: a parameter without an index, or not of the form NAME=VALUE."""
+    from vitrine.vectorstore.index_params import parse_index
+
     if name is None:
         if parameters:
             raise InvalidInput("--index-param needs --index.")
