@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pymilvus import DataType
+from pymilvus.grpc_gen import milvus_pb2
 
 from tests.integration.vectorstore.conftest import FIELDS, drop, make_item, make_spec, soon, unit_vectors
 from vitrine.domain import Deadline
@@ -205,17 +206,16 @@ async def test_ids_and_counts_are_exact_over_pages_replacements_and_deletions(
     assert await admin.count(spec.name) == len(left)
 
 
-@pytest.mark.parametrize("index", [Hnsw(), IvfPq(nlist=16, m=4)])
 async def test_the_wait_for_an_index_ends_when_all_is_indexed(
-    connection: MilvusConnection, admin: CollectionAdmin, index: Hnsw | IvfPq
+    connection: MilvusConnection, admin: CollectionAdmin
 ) -> None:
-    spec = make_spec(index=index)
+    spec = make_spec(index=IvfPq(nlist=16, m=4))
     info = await admin.create(spec)
+    told: list[float] = []
     try:
-        writer = CollectionWriter(connection, info)
-        await writer.upsert([make_item(str(row), vector) for row, vector in enumerate(unit_vectors(2_000))])
-        await writer.flush()
-        told: list[float] = []
+        await fill(connection, info)
+        with pytest.raises(DeadlineExceeded):
+            await admin.wait_index_built(spec.name, deadline=Deadline.after(0.001))
         await admin.wait_index_built(
             spec.name, deadline=Deadline.after(60), on_progress=lambda _, share: told.append(share)
         )
@@ -225,3 +225,32 @@ async def test_the_wait_for_an_index_ends_when_all_is_indexed(
         assert (state["total_rows"], state["pending_index_rows"]) == (2_000, 0)
     finally:
         await drop(admin, spec.name)
+
+
+async def test_the_wait_for_serving_ends_when_query_nodes_have_the_index(
+    connection: MilvusConnection, admin: CollectionAdmin
+) -> None:
+    spec = make_spec(index=Hnsw())
+    info = await admin.create(spec)
+    told: list[float] = []
+    try:
+        await admin.wait_index_served(spec.name)  # nothing to serve
+        await fill(connection, info)
+        await admin.wait_index_built(spec.name, deadline=Deadline.after(60))
+        await admin.wait_index_served(
+            spec.name, deadline=Deadline.after(60), on_progress=lambda _, share: told.append(share)
+        )
+        assert told[-1] == 1.0
+        request = milvus_pb2.GetQuerySegmentInfoRequest(collectionName=spec.name)
+        loaded = await connection.call("GetQuerySegmentInfo", request, seconds=5, doing="list segments")
+        assert {segment.index_name for segment in loaded.infos} == {"embedding"}
+        assert sum(segment.num_rows for segment in loaded.infos) == 2_000
+    finally:
+        await drop(admin, spec.name)
+
+
+async def fill(connection: MilvusConnection, info: CollectionInfo) -> None:
+    """Writes and flushes 2,000 items."""
+    writer = CollectionWriter(connection, info)
+    await writer.upsert([make_item(str(row), vector) for row, vector in enumerate(unit_vectors(2_000))])
+    await writer.flush()

@@ -115,6 +115,16 @@ async def test_the_deadline_the_database_and_the_token_reach_the_server() -> Non
     assert "secret" not in str(caught.value)
 
 
+async def test_a_web_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    refusing = Refusing(code=1)
+    async with serving(refusing) as port, await MilvusConnection.open(settings(port)) as connection:
+        with pytest.raises(VectorStoreUnavailable, match="go away"):
+            await connection.call("Search", milvus_pb2.SearchRequest(), seconds=5.0, doing="search")
+
+
 async def test_no_method_of_the_clients_handler_keeps_its_retries() -> None:
     handler = single_attempt_handler()
     methods = [member for name, member in inspect.getmembers(handler, inspect.iscoroutinefunction)]

@@ -30,7 +30,7 @@ def test_every_kind_has_usable_defaults_and_survives_its_description(kind: type[
 
 def test_what_was_typed_changes_the_defaults() -> None:
     assert parse_index("hnsw", {"M": "32", "ef": 100}) == Hnsw(M=32, ef=100)
-    assert parse_index("IVF-PQ", {"m": "64"}) == IvfPq(m=64)
+    assert parse_index("IVF-PQ", {"m": "32"}) == IvfPq(m=32)
     assert parse_index("hnsw_sq", {"refine": "false", "sq_type": "sq6"}) == HnswSq(refine=False, sq_type="SQ6")
 
 
@@ -80,6 +80,7 @@ def test_the_candidate_list_grows_with_the_hits_wanted_unless_the_caller_sets_it
 def test_a_search_may_not_ask_for_more_lists_than_there_are() -> None:
     index = IvfFlat(nlist=128, nprobe=16)
     assert index.search_params({"nprobe": 128}, limit=10) == {"nprobe": 128}
+    assert IvfFlat(nlist=8, nprobe=16).search_params({}, limit=10) == {"nprobe": 8}
     with pytest.raises(LimitExceeded, match="nprobe must be at most nlist, which is 128, not 129"):
         index.search_params({"nprobe": 129}, limit=10)
 

@@ -76,6 +76,7 @@ def test_codes_of_the_server_decide(
         ("proxy TaskCondition context Done", DeadlineExceeded),
         ("fail to search: context deadline exceeded", DeadlineExceeded),
         ("failed to search on shard leader 3", VectorStoreUnavailable),
+        ("index type not supported[indexType=DISKANN]", InvalidInput),
         ("create duplicate collection with different parameters, collection: c", InvalidInput),
         ("querynode is not healthy", VectorStoreUnavailable),
         ("cannot parse expression: foo ==", InternalError),

@@ -1,0 +1,89 @@
+"""Puts evaluation queries to a running gateway, a few at a time."""
+
+import base64
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from vitrine.client import Client
+from vitrine.demo.catalogue import ARTICLES, MARKER
+from vitrine.demo.design import Product, sample_products
+from vitrine.demo.drawing import draw
+from vitrine.demo.evaluation import Outcome
+from vitrine.demo.queries import DEPTH, Query
+from vitrine.errors import CatalogueInvalid
+
+_JPEG_QUALITY = 90
+
+
+def stocked_products(folder: Path) -> list[Product]:
+    """The products of a demo catalogue on disk, from its marker, checked against its articles.csv.
+
+    Raises:
+        CatalogueInvalid: no demo catalogue there, or not the one that its marker describes.
+    """
+    try:
+        recipe = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        products = sample_products(int(recipe["count"]), int(recipe["seed"]))
+        with (folder / ARTICLES).open(encoding="utf-8", newline="") as file:
+            stocked = [row["article_id"] for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CatalogueInvalid(f"{folder} holds no complete demo catalogue: {error}.") from error
+    if sorted(stocked) != sorted(product.article_id for product in products):
+        raise CatalogueInvalid(
+            f"{folder / ARTICLES} lists other articles than the demo catalogue of {recipe['count']} products "
+            f"and seed {recipe['seed']}: what is right there is not known."
+        )
+    return products
+
+
+def ask_all(
+    client: Client,
+    collection: str,
+    queries: Sequence[Query],
+    *,
+    concurrency: int,
+    timeout_ms: int,
+    on_answer: Callable[[], None],
+) -> list[Outcome]:
+    """Asks every query, at most `concurrency` at once, each with a deadline; outcomes in the order of the queries.
+
+    Raises:
+        ApiError, GatewayUnreachable: of the first query that fails; those not yet sent are dropped.
+    """
+    failures: list[Exception] = []
+
+    def attempt(query: Query) -> Outcome | None:
+        if failures:
+            return None
+        try:
+            return _ask(client, collection, query, timeout_ms)
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    with ThreadPoolExecutor(concurrency) as pool:
+        futures = [pool.submit(attempt, query) for query in queries]
+        for _ in as_completed(futures):
+            on_answer()
+    if failures:
+        raise failures[0]
+    return [outcome for future in futures if (outcome := future.result()) is not None]
+
+
+def _ask(client: Client, collection: str, query: Query, timeout_ms: int) -> Outcome:
+    part = {"text": query.text} if query.drawing is None else {"image": _data_url(query.drawing)}
+    started = time.perf_counter()
+    answer = client.search(collection, [part], limit=DEPTH, timeout_ms=timeout_ms)
+    took_ms = (time.perf_counter() - started) * 1000
+    return Outcome(query, tuple(hit.id for hit in answer.hits), took_ms)
+
+
+def _data_url(product: Product) -> str:
+    file = io.BytesIO()
+    draw(product).save(file, format="JPEG", quality=_JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,231 @@
+"""The kinds of index a collection can have: small classes with Milvus's own field names and its bounds.
+
+Defaults suit a catalogue of up to a few million products; what recall they buy is measured, not assumed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from vitrine.errors import InvalidInput, LimitExceeded
+from vitrine.vectorstore.index_kind import Bounds, IndexParams, ParamValue
+
+__all__ = [
+    "INDEX_KINDS",
+    "DiskAnn",
+    "Flat",
+    "Hnsw",
+    "HnswSq",
+    "IndexParams",
+    "IvfFlat",
+    "IvfPq",
+    "IvfRabitq",
+    "IvfSq8",
+    "index_from_description",
+    "parse_index",
+]
+
+_REFINE_TYPES = ("SQ6", "SQ8", "FP16", "BF16", "FP32")
+
+
+class _Graph(IndexParams):
+    """Indexes searched along a graph, with a candidate list that must hold every neighbour wanted."""
+
+    candidates: ClassVar[str]
+    """Name of the candidate list's length."""
+
+    def search_params(self, overrides: Mapping[str, int], *, limit: int) -> dict[str, int]:
+        values = self._searched(overrides)
+        wanted = min(limit, self.bounds[self.candidates][1])
+        if self.candidates not in overrides:
+            values[self.candidates] = max(values[self.candidates], wanted)
+        elif values[self.candidates] < wanted:
+            raise LimitExceeded(
+                f"{self.candidates} must be at least {wanted} to return {limit} hits, not {values[self.candidates]}.",
+                parameter=self.candidates,
+                minimum=wanted,
+                maximum=self.bounds[self.candidates][1],
+            )
+        return values
+
+
+class _Inverted(IndexParams):
+    """Indexes that search a few of many lists."""
+
+    nlist: int
+    nprobe: int
+
+    def search_params(self, overrides: Mapping[str, int], *, limit: int) -> dict[str, int]:
+        values = self._searched(overrides)
+        if "nprobe" not in overrides:
+            values["nprobe"] = min(self.nprobe, self.nlist)
+        elif values["nprobe"] > self.nlist:
+            raise LimitExceeded(
+                f"nprobe must be at most nlist, which is {self.nlist}, not {values['nprobe']}.",
+                parameter="nprobe",
+                minimum=1,
+                maximum=self.nlist,
+            )
+        return values
+
+
+_LISTS: Mapping[str, Bounds] = {"nlist": (1, 65_536), "nprobe": (1, 65_536)}
+
+
+@dataclass(frozen=True)
+class Flat(IndexParams):
+    """Compares with every vector: exact, and the yardstick for the others."""
+
+    index_type = "FLAT"
+    minimum_server = "2.0.0"
+
+    def search_params(self, overrides: Mapping[str, int], *, limit: int) -> dict[str, int]:
+        return self._searched(overrides)
+
+
+@dataclass(frozen=True)
+class Hnsw(_Graph):
+    """A graph over full vectors: the best recall for its speed, at the price of memory."""
+
+    M: int = 16
+    efConstruction: int = 200  # noqa: N815 - Milvus's name
+    ef: int = 64
+
+    index_type = "HNSW"
+    minimum_server = "2.0.0"
+    # 2.3 takes M from 4 to 64 and efConstruction from 8 to 512; newer servers take more. These hold on all.
+    bounds: ClassVar = {"M": (4, 64), "efConstruction": (8, 512), "ef": (1, 32_768)}
+    search_names = ("ef",)
+    candidates = "ef"
+
+
+@dataclass(frozen=True)
+class HnswSq(_Graph):
+    """HNSW over vectors of fewer bits, optionally checked again with more of them."""
+
+    M: int = 16
+    efConstruction: int = 200  # noqa: N815 - Milvus's name
+    sq_type: str = "SQ8"
+    refine: bool = True
+    refine_type: str = "FP32"
+    refine_k: int = 2
+    ef: int = 64
+
+    index_type = "HNSW_SQ"
+    minimum_server = "2.5.0"
+    bounds: ClassVar = {"M": (4, 64), "efConstruction": (8, 512), "ef": (1, 32_768), "refine_k": (1, 64)}
+    choices: ClassVar = {"sq_type": ("SQ6", "SQ8", "BF16", "FP16"), "refine_type": _REFINE_TYPES}
+    search_names = ("ef", "refine_k")
+    candidates = "ef"
+
+
+@dataclass(frozen=True)
+class DiskAnn(_Graph):
+    """A graph on local disk: a tenth of the memory, a few times the latency. The server must have it switched on."""
+
+    search_list: int = 100
+
+    index_type = "DISKANN"
+    minimum_server = "2.2.0"
+    bounds: ClassVar = {"search_list": (1, 65_535)}
+    search_names = ("search_list",)
+    candidates = "search_list"
+
+
+@dataclass(frozen=True)
+class IvfFlat(_Inverted):
+    """Full vectors in lists around centroids."""
+
+    nlist: int = 1_024
+    nprobe: int = 32
+
+    index_type = "IVF_FLAT"
+    minimum_server = "2.0.0"
+    bounds = _LISTS
+    search_names = ("nprobe",)
+
+
+@dataclass(frozen=True)
+class IvfSq8(_Inverted):
+    """As IVF_FLAT with one byte a dimension."""
+
+    nlist: int = 1_024
+    nprobe: int = 32
+
+    index_type = "IVF_SQ8"
+    minimum_server = "2.0.0"
+    bounds = _LISTS
+    search_names = ("nprobe",)
+
+
+@dataclass(frozen=True)
+class IvfPq(_Inverted):
+    """As IVF_FLAT with `m` codes of `nbits` bits a vector.
+
+    Eight codes for 512 dimensions, a setting often seen, find a fifth of the true neighbours. More codes find more, and
+    building takes as many times longer: the default of 64 takes a thirty-second of the memory of full vectors.
+    """
+
+    nlist: int = 1_024
+    m: int = 64
+    nbits: int = 8
+    nprobe: int = 64
+
+    index_type = "IVF_PQ"
+    minimum_server = "2.0.0"
+    bounds: ClassVar = {**_LISTS, "m": (1, 65_536), "nbits": (1, 16)}
+    search_names = ("nprobe",)
+
+    def check_dimension(self, dimension: int) -> None:
+        if dimension % self.m:
+            divisors = [m for m in range(1, dimension + 1) if dimension % m == 0]
+            raise InvalidInput(
+                f"m must divide the dimension: {dimension} is not a multiple of {self.m}.",
+                parameter="m",
+                value=self.m,
+                allowed=divisors,
+            )
+
+
+@dataclass(frozen=True)
+class IvfRabitq(_Inverted):
+    """One bit a dimension in lists, checked again with `refine_type`."""
+
+    nlist: int = 1_024
+    refine: bool = True
+    refine_type: str = "SQ8"
+    nprobe: int = 64
+    refine_k: int = 4
+    rbq_query_bits: int = 0
+
+    index_type = "IVF_RABITQ"
+    minimum_server = "2.6.0"
+    bounds: ClassVar = {**_LISTS, "refine_k": (1, 64), "rbq_query_bits": (0, 8)}
+    choices: ClassVar = {"refine_type": _REFINE_TYPES}
+    search_names = ("nprobe", "refine_k", "rbq_query_bits")
+
+
+INDEX_KINDS: Mapping[str, type[IndexParams]] = {
+    kind.index_type.lower(): kind for kind in (Flat, Hnsw, HnswSq, DiskAnn, IvfFlat, IvfSq8, IvfPq, IvfRabitq)
+}
+"""Every kind by its name in the API and on the command line."""
+
+
+def parse_index(name: str, overrides: Mapping[str, ParamValue]) -> IndexParams:
+    """`parse_index("hnsw", {"M": "32"})`: the kind's defaults, changed by what was typed.
+
+    Raises:
+        InvalidInput: an unknown kind, parameter or word.
+        LimitExceeded: a number out of bounds.
+    """
+    kind = INDEX_KINDS.get(name.lower().replace("-", "_"))
+    if kind is None:
+        known = ", ".join(INDEX_KINDS)
+        raise InvalidInput(f"There is no index {name!r}; there are {known}.", index=name, known=list(INDEX_KINDS))
+    return kind.parse(overrides)
+
+
+def index_from_description(description: Mapping[str, ParamValue]) -> IndexParams:
+    """The opposite of `IndexParams.describe`."""
+    settings = {name: value for name, value in description.items() if name != "type"}
+    return parse_index(str(description["type"]), settings)
