@@ -88,6 +88,7 @@ def print_answer(answer: SearchAnswer, query: str) -> None:
         table.add_row(str(rank), hit.id, f"{hit.score:.3f}", escape(hit.title), escape(", ".join(facts)))
     console = Console()
     console.print(table)
+    console.soft_wrap = True
     times = ", ".join(f"{stage} {milliseconds:.1f}" for stage, milliseconds in answer.took_ms.items())
     console.print(f"ms: {times}   model: {answer.model.name} {answer.model.fingerprint[:12]}", highlight=False)
     for warning in answer.warnings:

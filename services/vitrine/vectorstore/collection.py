@@ -104,8 +104,8 @@ class CollectionInfo:
     Args:
         name: the collection's own name, never an alias.
         dimension: of its vectors.
-        rows: as far as Milvus has counted: rows not flushed yet are missing, replaced ones may count twice.
-            `CollectionAdmin.count` is exact.
+        rows: what a search sees, when the collection is loaded and its rows were counted; else Milvus's estimate, in
+            which rows not flushed yet are missing and replaced ones count twice. `CollectionReader.count` is exact.
         fields: declared scalar fields.
         index: kind of the vector index and the defaults of a search.
         fingerprint: of the model whose vectors it holds.
