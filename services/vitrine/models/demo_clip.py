@@ -9,6 +9,7 @@ differently.
 
 import dataclasses
 import json
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -226,8 +227,6 @@ def _material(
 
 def _caption_corpus(seed: int) -> Iterator[str]:
     """Sentences as training says them, and every word of small talk."""
-    import random
-
     rng = random.Random(f"bpe/{seed}")
     for product in training_products(_CAPTIONS_FOR_BPE, seed):
         yield training_sentence(describe(product, rng), rng)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vitrine.demo.design import Product
+from vitrine.demo.evaluation import Report
 from vitrine.domain import Pixels
 from vitrine.models.bpe import train_bpe
 from vitrine.models.demo_batches import Batch
@@ -29,7 +30,24 @@ def clip(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         return few[np.arange(len(products)) % 16] if len(products) < 100 else np.broadcast_to(few[:1], _shape(products))
 
     monkeypatch.setattr(demo_clip, "draw_pictures", noise)
+    monkeypatch.setattr(demo_clip, "_CAPTIONS_FOR_BPE", 2000)
     return demo_clip
+
+
+@pytest.fixture
+def unexamined(clip: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The training without its examinations, which take longer than a few steps and change no weight."""
+
+    class NoExamination:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def put_to(self, _: object) -> Report:
+            return Report((), 0.0, 0.0)
+
+    monkeypatch.setattr(clip, "Examination", NoExamination)
+    monkeypatch.setattr(clip, "picture_queries", lambda _: [])
+    return clip
 
 
 @pytest.fixture
@@ -58,22 +76,24 @@ def _digest(folder: Path) -> str:
 
 
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
-    clip: ModuleType, recipe: Any, tmp_path: Path
+    unexamined: ModuleType, recipe: Any, tmp_path: Path
 ) -> None:
     whole = replace(recipe, decay_share=0.0)
-    clip.train_demo(tmp_path / "a", recipe=whole, workspace=tmp_path / "one", on_line=_quiet)
-    clip.train_demo(tmp_path / "b", recipe=replace(whole, steps=2), workspace=tmp_path / "two", on_line=_quiet)
+    unexamined.train_demo(tmp_path / "a", recipe=whole, workspace=tmp_path / "one", on_line=_quiet)
+    unexamined.train_demo(tmp_path / "b", recipe=replace(whole, steps=2), workspace=tmp_path / "two", on_line=_quiet)
     lines: list[str] = []
-    clip.train_demo(tmp_path / "b", recipe=whole, workspace=tmp_path / "two", on_line=lines.append)
+    unexamined.train_demo(tmp_path / "b", recipe=whole, workspace=tmp_path / "two", on_line=lines.append)
     assert lines[0] == "goes on after step 2"
     assert _digest(tmp_path / "a") == _digest(tmp_path / "b")
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(clip: ModuleType, recipe: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_recipe_is_refused(unexamined: ModuleType, recipe: Any, tmp_path: Path) -> None:
     short = replace(recipe, steps=1)
-    clip.train_demo(tmp_path / "a", recipe=short, workspace=tmp_path, on_line=_quiet)
+    unexamined.train_demo(tmp_path / "a", recipe=short, workspace=tmp_path, on_line=_quiet)
     with pytest.raises(ValueError, match="another recipe"):
-        clip.train_demo(tmp_path / "a", recipe=replace(short, learning_rate=0.5), workspace=tmp_path, on_line=_quiet)
+        unexamined.train_demo(
+            tmp_path / "a", recipe=replace(short, learning_rate=0.5), workspace=tmp_path, on_line=_quiet
+        )
 
 
 def test_what_is_written_loads_as_a_clip_of_the_right_sizes(clip: ModuleType, recipe: Any, tmp_path: Path) -> None:
