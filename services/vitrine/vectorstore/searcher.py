@@ -1,7 +1,7 @@
 """Reads: nearest neighbours of vectors, and items by their ids."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -169,7 +169,7 @@ class VectorSearcher:
 
     async def _slices(
         self, collection: str, ids: Sequence[str], wanted: list[str], deadline: Deadline, *, strong: bool
-    ) -> Any:
+    ) -> AsyncIterator[dict[str, Any]]:
         """Columns by name, for one slice of the ids after the other."""
         level = _STRONG if strong else _BOUNDED
         unique = [item_id for item_id in dict.fromkeys(ids) if can_be_id(item_id)]

@@ -220,9 +220,11 @@ def test_down_leaves_no_process_and_no_shared_memory_and_keeps_data(vitrine: Com
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, tiny_repository: Path) -> CommandLine:
-    """A stack that is down, in a folder of its own."""
-    return CommandLine(settings_on_free_ports(tmp_path / "state", tiny_repository))
+def elsewhere(tmp_path: Path, tiny_repository: Path) -> Iterator[CommandLine]:
+    """A stack that is down, in a folder of its own; a test that fails half way leaves nothing running."""
+    command = CommandLine(settings_on_free_ports(tmp_path / "state", tiny_repository))
+    yield command
+    Stack(command.settings).down(note=print)
 
 
 def test_ctrl_c_in_the_foreground_leaves_no_process(elsewhere: CommandLine) -> None:

@@ -1,10 +1,5 @@
 """Collections on the real Milvus. Each test module makes its own, as creating one takes seconds."""
 
-import os
-
-# A process forked while gRPC is at work inherits its poller and dies of it (SIGABRT) before it can become Milvus.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
