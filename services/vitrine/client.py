@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from vitrine.errors import Unavailable, VitrineError
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
 
 class ApiError(VitrineError):
     """The gateway refused; carries its stable code, its sentence and the request id.
@@ -76,7 +78,9 @@ class Client:
     """
 
     def __init__(self, base_url: str, *, timeout_s: float = 10.0) -> None:
-        self._http = httpx.Client(base_url=base_url, timeout=timeout_s)
+        # A proxy of the environment is for the world outside; it cannot reach this machine's loopback.
+        proxied = httpx.URL(base_url).host not in _LOOPBACK
+        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=proxied)
 
     def __enter__(self) -> Self:
         return self

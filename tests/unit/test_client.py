@@ -72,3 +72,13 @@ def test_members_that_a_newer_server_adds_are_passed_over(server: type[_Canned])
 def test_no_server_is_said_so() -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(GatewayUnreachable, match="does not answer"):
         client.search("products", "x")
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_loopback(
+    server: type[_Canned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    server.answer = (422, "application/problem+json", b'{"code": "query_empty", "detail": "Empty."}')
+    with Client(server.url) as client, pytest.raises(ApiError, match="Empty"):
+        client.search("products", "")

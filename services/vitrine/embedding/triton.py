@@ -35,6 +35,8 @@ _CHANNEL_ARGS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # gRPC obeys http_proxy, for loopback and for a cluster's own addresses too; no proxy stands before Triton.
+    ("grpc.enable_http_proxy", 0),
 ]
 
 _OUTPUT = "embedding"
