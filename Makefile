@@ -37,6 +37,9 @@ install: $(VENV)/.runtime ## Create the virtual environment with the command `vi
 .PHONY: engines
 engines: $(ENGINES)/.installed ## Create the environment with the Triton and Milvus binaries
 
+.PHONY: export-env
+export-env: $(EXPORT_VENV)/.installed ## Create the environment that exports models (torch: see TORCH)
+
 ##@ Check
 .PHONY: test
 test: $(VENV)/.dev $(ENGINES)/.installed ## All tests, on real Triton and real Milvus
