@@ -136,7 +136,7 @@ def test_the_export_says_how_well_it_agrees(report: ExportReport) -> None:
     assert report.image.bytes > 350e6
 
 
-def test_batches_form_at_64_searches_in_flight(served: Settings) -> None:
+def test_batches_form_at_64_searches_in_flight(served: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(9)
     queries = [" ".join(rng.choice(WORDS, rng.integers(1, 9))) for _ in range(QUERIES)]
 
@@ -154,7 +154,8 @@ def test_batches_form_at_64_searches_in_flight(served: Settings) -> None:
     through_triton(served, ask)
     seconds, after = time.perf_counter() - began, counters(served)
     rows, runs = (now - then for now, then in zip(after, before, strict=True))
-    print(f"{rows} texts in {runs} runs, mean batch {rows / runs:.1f}, {rows / seconds:.0f} texts/s")
+    with capsys.disabled():
+        print(f" {rows} texts in {runs} runs, mean batch {rows / runs:.1f}, {rows / seconds:.0f} texts/s ", end="")
     assert rows == QUERIES
     assert rows / runs > 4
 
