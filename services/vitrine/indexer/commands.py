@@ -42,9 +42,12 @@ def index(
         str | None, typer.Option(help="Kind of index: flat, hnsw, ivf_flat, ivf_sq8, ivf_pq, diskann, ...")
     ] = None,
     index_param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of that index, repeatable: M=16.")] = None,
-    reindex: Annotated[bool, typer.Option(help="Write everything again, changed or not.")] = False,
+    reindex: Annotated[bool, typer.Option("--reindex", help="Write everything again, changed or not.")] = False,
     compare_contents: Annotated[
-        bool, typer.Option(help="Read every picture to see whether it changed, not just its size and time.")
+        bool,
+        typer.Option(
+            "--compare-contents", help="Read every picture to see whether it changed, not just size and time."
+        ),
     ] = False,
     limit: _Limit = None,
     keep_embeddings: Annotated[Path | None, typer.Option(help="Also keep embeddings in this folder (Parquet).")] = None,
