@@ -81,7 +81,12 @@ class EmbeddedItem:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result. `score` is cosine similarity, higher is better, within [-1, 1]."""
+    """One search result.
+
+    Args:
+        score: cosine similarity, higher is better, within [-1, 1].
+        siblings: further products of its group that satisfy the filter; None where nothing was grouped.
+    """
 
     id: str
     score: float
@@ -90,6 +95,7 @@ class Hit:
     image_path: str
     fields: Mapping[str, FieldValue] = field(default_factory=dict)
     vector: Vectors | None = None
+    siblings: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

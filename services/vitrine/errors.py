@@ -85,9 +85,27 @@ class ImageTooManyPixels(ImageRejected):
 
 
 class ImageFormatUnsupported(ImageRejected):
-    """Not one of the accepted raster formats (this includes SVG, PDF and files that are no picture)."""
+    """A known format that is not one of the accepted raster formats, such as SVG, PDF or PostScript."""
 
     code = "image_format_unsupported"
+
+
+class ImageUnrecognised(ImageRejected):
+    """Data that is no picture of any format at all, whatever its name says."""
+
+    code = "image_unrecognised"
+
+
+class ImageUrlRefused(ImageRejected):
+    """An address that pictures are not fetched from: switched off, a host not on the list, a private address."""
+
+    code = "image_url_refused"
+
+
+class ImageUrlFailed(ImageRejected):
+    """An allowed address that gave no picture: no answer in time, an error status, too many redirects."""
+
+    code = "image_url_failed"
 
 
 class ImageCorrupt(ImageRejected):
@@ -120,6 +138,12 @@ class FilterInvalid(InvalidInput):
     code = "filter_invalid"
 
 
+class CursorInvalid(InvalidInput):
+    """A cursor that was altered, made elsewhere, or sent with another request than the one it belongs to."""
+
+    code = "cursor_invalid"
+
+
 class LimitExceeded(InvalidInput):
     """A count or size over a documented limit."""
 
@@ -142,6 +166,18 @@ class ItemNotFound(NotFound):
     """No product of that id in the collection."""
 
     code = "item_not_found"
+
+
+class ModelNotFound(NotFound):
+    """No embedding model of that name is served here."""
+
+    code = "model_not_found"
+
+
+class CursorExpired(VitrineError):
+    """A cursor whose time is over, or whose collection is gone: the walk starts anew."""
+
+    code = "cursor_expired"
 
 
 class Unavailable(VitrineError):

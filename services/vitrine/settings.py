@@ -5,6 +5,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -120,6 +121,65 @@ class LocalSettings(_Section):
         return self.state_dir / "demo-catalogue"
 
 
+class SearchSettings(_Section):
+    """How far one search may go. `GET /v1/limits` shows these, and every other limit, to callers."""
+
+    max_depth: int = Field(1_000, ge=1, le=8_192, description="Most hits, or groups, that a walk by cursor reaches.")
+    facet_depth: int = Field(200, ge=1, le=4_096, description="Best hits whose values are counted for facets.")
+    max_facets: int = Field(8, ge=1, le=64, description="Most facets of one search.")
+    max_facet_values: int = Field(50, ge=1, le=1_000, description="Most values listed for one facet.")
+    max_searches: int = Field(32, ge=1, le=256, description="Most searches in one multi_search.")
+    cursor_key: SecretStr = Field(
+        SecretStr(""),
+        description="Signs cursors; the same for all replicas. Empty: random, so cursors end with the process.",
+    )
+    cursor_ttl_s: int = Field(3_600, ge=1, description="How long a cursor can be used.")
+
+
+class CacheSettings(_Section):
+    """Embeddings of queries, kept in memory."""
+
+    max_bytes: int = Field(64 * MIB, ge=0, description="Memory for embeddings of queries; 0 keeps none.")
+    ttl_s: float = Field(3_600.0, gt=0, description="How long an embedding is kept.")
+    answer_max_age_s: int = Field(0, ge=0, description="`Cache-Control: max-age` of searches by GET; 0: revalidate.")
+
+
+class AuthSettings(_Section):
+    """Who may do what. Keys are made by `vitrine key create`; tokens by an OpenID provider."""
+
+    mode: Literal["auto", "off", "on"] = Field(
+        "auto", description="`auto`: off while the gateway listens on loopback only, on otherwise."
+    )
+    keys_file: Path | None = Field(None, description="API keys, hashed (see docs/auth.md); read again when it changes.")
+    oidc_issuer: str = Field("", description="The one `iss` accepted in JWTs; empty: no JWTs.")
+    oidc_audience: str = Field("", description="The one `aud` accepted in JWTs.")
+    oidc_algorithms: tuple[str, ...] = Field(("RS256", "ES256"), description="Signature algorithms accepted in JWTs.")
+    oidc_jwks_file: Path | None = Field(None, description="The issuer's public keys as a file; instead of a URL.")
+    oidc_jwks_url: str = Field("", description="Where the issuer publishes its public keys (https).")
+    oidc_collections_claim: str = Field("vitrine_collections", description="Claim that lists the collections allowed.")
+
+
+class RemoteImageSettings(_Section):
+    """Pictures of queries and items named by address. Off until a host is allowed."""
+
+    hosts: tuple[str, ...] = Field((), description="Hosts pictures may come from, exactly, or `*.example.com`.")
+    ports: tuple[int, ...] = Field((443,), description="Ports pictures may come from.")
+    schemes: tuple[Literal["https", "http"], ...] = Field(("https",), description="Schemes of addresses.")
+    private_networks: tuple[str, ...] = Field(
+        (), description="Private networks (CIDR) that allowed hosts may live in; all others are refused."
+    )
+    max_redirects: int = Field(3, ge=0, le=10, description="Redirects followed; each is checked like the first.")
+    timeout_s: float = Field(3.0, gt=0, description="Longest one picture may take, redirects included.")
+    max_per_request: int = Field(4, ge=1, description="Most pictures fetched for one request.")
+
+
+class ItemSettings(_Section):
+    """Products written over the API."""
+
+    images_root: Path | None = Field(None, description="Folder that `image_path` is read below; unset: uploads only.")
+    max_bulk: int = Field(100, ge=1, le=1_000, description="Most items of one bulk request.")
+
+
 class TelemetrySettings(_Section):
     """Logs and traces. Metrics are always on."""
 
@@ -141,6 +201,11 @@ class Settings(BaseSettings):
     images: ImageSettings = ImageSettings()
     indexer: IndexerSettings = IndexerSettings()
     local: LocalSettings = LocalSettings()
+    search: SearchSettings = SearchSettings()
+    cache: CacheSettings = CacheSettings()
+    auth: AuthSettings = AuthSettings()
+    remote_images: RemoteImageSettings = RemoteImageSettings()
+    items: ItemSettings = ItemSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
 

@@ -10,7 +10,10 @@ import pytest
 
 from tests.e2e.conftest import COLOURS, PRODUCTS
 from tests.fixtures.serving import RunningGateway
-from vitrine.gateway.schemas import CollectionAnswer, ItemAnswer, ReadyAnswer, SearchAnswer
+from vitrine.gateway.schemas.collections import CollectionAnswer
+from vitrine.gateway.schemas.items import ItemAnswer
+from vitrine.gateway.schemas.problems import ReadyAnswer
+from vitrine.gateway.schemas.search import SearchAnswer
 
 PATH = "/v1/collections/products/search"
 

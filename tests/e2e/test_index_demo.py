@@ -10,7 +10,8 @@ from vitrine.demo.catalogue import write_catalogue
 from vitrine.demo.design import sample_products
 from vitrine.domain import Deadline
 from vitrine.embedding.encoder import open_encoder
-from vitrine.search import ImagePart, Searcher, SearchRequest
+from vitrine.search.request import ImagePart, SearchRequest
+from vitrine.search.searcher import Searcher
 from vitrine.telemetry.stages import StageClock
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.connection import MilvusConnection

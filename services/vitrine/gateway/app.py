@@ -15,9 +15,10 @@ from vitrine.gateway.health import DEPENDENCY_OF, Readiness
 from vitrine.gateway.middleware import Observe
 from vitrine.gateway.openapi import describe
 from vitrine.gateway.page import docs_router, page_router
+from vitrine.gateway.pictures import Pictures
 from vitrine.gateway.routes import collections, items, machines, search, ui
 from vitrine.gateway.routes.media import media_router
-from vitrine.search import Searcher
+from vitrine.search.searcher import Searcher
 from vitrine.settings import GatewaySettings, Settings
 from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.telemetry.tracing import open_tracing
@@ -97,4 +98,4 @@ async def _open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIt
         admin = CollectionAdmin(connection)
         searcher = Searcher(encoder, CollectionDirectory(admin), VectorSearcher(connection))
         readiness = Readiness(searcher, metrics, settings.gateway)
-        yield Services(settings, searcher, admin, readiness, metrics)
+        yield Services(settings, searcher, admin, readiness, metrics, Pictures(settings.images))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from starlette.types import Scope
 
 from vitrine.errors import VitrineError
+from vitrine.gateway.auth.principal import Principal
 from vitrine.telemetry.stages import StageClock
 
 _KEY = "vitrine.context"
@@ -18,6 +19,7 @@ class RequestContext:
         request_id: the caller's, or a new one.
         clock: times of the stages; starts anew when the body is complete, since its way here is not our work.
         trace_id: None when tracing is off.
+        principal: who asks; None where no route of the API is meant.
         failure: the error that was answered, if any.
         facts: more fields for the log line.
     """
@@ -25,6 +27,7 @@ class RequestContext:
     request_id: str
     clock: StageClock
     trace_id: str | None = None
+    principal: Principal | None = None
     failure: VitrineError | None = None
     facts: dict[str, object] = field(default_factory=dict)
 

@@ -5,9 +5,12 @@ from typing import Annotated
 
 from fastapi import Header, Path, Request
 
+from vitrine.gateway.auth.principal import ANYBODY, Principal
+from vitrine.gateway.context import RequestContext
 from vitrine.gateway.health import Readiness
-from vitrine.gateway.schemas import NAME_PATTERN, TimeoutMs
-from vitrine.search import Searcher
+from vitrine.gateway.pictures import Pictures
+from vitrine.gateway.schemas.common import NAME_PATTERN, TimeoutMs
+from vitrine.search.searcher import Searcher
 from vitrine.settings import Settings
 from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.vectorstore.admin import CollectionAdmin
@@ -22,6 +25,7 @@ class Services:
     admin: CollectionAdmin
     readiness: Readiness
     metrics: GatewayMetrics
+    pictures: Pictures
 
     @property
     def media_base_url(self) -> str | None:
@@ -38,6 +42,11 @@ def services_of(request: Request) -> Services:
     """
     services: Services = request.app.state.services
     return services
+
+
+def caller_of(request: Request) -> Principal:
+    """Who sends a request of the API; the edge has let them in."""
+    return RequestContext.of(request.scope).principal or ANYBODY
 
 
 Alias = Annotated[str, Path(pattern=NAME_PATTERN, description="Alias or name of a collection.")]

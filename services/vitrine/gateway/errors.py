@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from vitrine import errors
 from vitrine.errors import Unavailable, VitrineError
+from vitrine.gateway.auth.errors import CrossSite, RateLimited, ScopeMissing, Unauthenticated
 from vitrine.gateway.context import RequestContext
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -114,14 +115,20 @@ ANSWERS: Final[Mapping[type[VitrineError], Answer]] = {
     errors.ImageTooLarge: Answer(413, "The image has too many bytes"),
     errors.ImageTooManyPixels: Answer(413, "The image has too many pixels"),
     errors.ImageFormatUnsupported: Answer(415, "The image format is not supported"),
+    errors.ImageUnrecognised: Answer(422, "The data is no image"),
+    errors.ImageUrlRefused: Answer(422, "The image's address is refused"),
+    errors.ImageUrlFailed: Answer(422, "The image's address gave no image"),
     errors.ImageCorrupt: Answer(422, "The image is damaged"),
     errors.CatalogueInvalid: Answer(422, "The catalogue cannot be used"),
     errors.RowRejected: Answer(422, "The row cannot be used"),
     errors.FilterInvalid: Answer(422, "The filter cannot be used"),
+    errors.CursorInvalid: Answer(422, "The cursor cannot be used"),
+    errors.CursorExpired: Answer(410, "The cursor has expired"),
     errors.LimitExceeded: Answer(422, "A limit is exceeded"),
     errors.NotFound: Answer(404, "Not found"),
     errors.CollectionNotFound: Answer(404, "No such collection"),
     errors.ItemNotFound: Answer(404, "No such item"),
+    errors.ModelNotFound: Answer(404, "No such model"),
     errors.Unavailable: Answer(503, "Temporarily unavailable", retry=True, told=False),
     errors.EncoderUnavailable: Answer(503, "The encoder does not answer", retry=True, told=False),
     errors.VectorStoreUnavailable: Answer(503, "The vector store does not answer", retry=True, told=False),
@@ -139,6 +146,10 @@ ANSWERS: Final[Mapping[type[VitrineError], Answer]] = {
     ContentTypeUnsupported: Answer(415, "The content type is not supported"),
     JsonMalformed: Answer(400, "The body is not JSON"),
     FormMalformed: Answer(400, "The body is not a form"),
+    Unauthenticated: Answer(401, "Credentials are needed"),
+    ScopeMissing: Answer(403, "Not allowed"),
+    CrossSite: Answer(403, "Not allowed from another site"),
+    RateLimited: Answer(429, "Too many requests"),
     RouteNotFound: Answer(404, "No such path"),
     MethodNotAllowed: Answer(405, "The method is not allowed here"),
     RequestRefused: Answer(400, "The request is refused"),
@@ -206,6 +217,10 @@ def problem_response(
     sent = {"Cache-Control": "no-store", **(headers or {})}
     if answer.retry:
         sent["Retry-After"] = str(RETRY_AFTER_S)
+    if isinstance(error, RateLimited):
+        sent["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthenticated):
+        sent["WWW-Authenticate"] = "Bearer"
     if answer.close:
         sent["Connection"] = "close"
     body = orjson.dumps(problem_of(error, context, extension), default=str)

@@ -20,7 +20,8 @@ from vitrine.errors import (
 from vitrine.gateway.context import RequestContext
 from vitrine.gateway.errors import Draining, NotReady, answer_of, detail_of, problem_response
 from vitrine.gateway.shapes import json_response
-from vitrine.search import Check, Searcher
+from vitrine.search.request import Check
+from vitrine.search.searcher import Searcher
 from vitrine.settings import GatewaySettings
 from vitrine.telemetry.logging import FIELDS
 from vitrine.telemetry.metrics import GatewayMetrics

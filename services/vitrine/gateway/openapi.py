@@ -22,7 +22,8 @@ from vitrine.gateway.errors import (
     FormMalformed,
     JsonMalformed,
 )
-from vitrine.gateway.schemas import ImageForm, Problem, SearchBody
+from vitrine.gateway.schemas.problems import Problem
+from vitrine.gateway.schemas.search import ImageForm, SearchBody
 from vitrine.settings import GatewaySettings
 
 ErrorKinds = tuple[type[VitrineError], ...]

@@ -1,31 +1,27 @@
 """What was sent, turned into what `Searcher` understands, within the limits of the settings."""
 
-import binascii
-import re
-from typing import Final
-
 from vitrine.domain import Deadline
-from vitrine.errors import ImageCorrupt, ImageFormatUnsupported, ImageTooLarge, InvalidInput, LimitExceeded
+from vitrine.errors import InvalidInput, LimitExceeded
 from vitrine.gateway.bodies import parse_filter_text
-from vitrine.gateway.schemas import ImageForm, ImageQuery, ItemQuery, SearchBody, SearchParams, TextQuery
-from vitrine.search import ImagePart, ItemPart, QueryPart, SearchRequest, TextPart
+from vitrine.gateway.dependencies import Services
+from vitrine.gateway.pictures import Pictures
+from vitrine.gateway.schemas.search import ImageForm, ImageQuery, ItemQuery, SearchBody, SearchParams, TextQuery
+from vitrine.search.request import ImagePart, ItemPart, QueryPart, SearchRequest, TextPart
 from vitrine.settings import GatewaySettings, Settings
 from vitrine.vectorstore.filters import parse_filter
 
-_DATA_URL: Final = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
 
-
-def from_body(alias: str, body: SearchBody, settings: Settings) -> SearchRequest:
+async def from_body(alias: str, body: SearchBody, services: Services, deadline: Deadline) -> SearchRequest:
     """The search that a JSON body asks for.
 
     Raises:
         InvalidInput, LimitExceeded, FilterInvalid, ImageTooLarge, ImageFormatUnsupported, ImageCorrupt
     """
-    _check_limit(body.limit, settings.gateway)
+    _check_limit(body.limit, services.settings.gateway)
     sent = [TextQuery(text=body.query)] if isinstance(body.query, str) else body.query
     return SearchRequest(
         collection=alias,
-        parts=tuple(_part(part, settings) for part in sent),
+        parts=tuple([await _part(part, services.pictures, deadline) for part in sent]),
         limit=body.limit,
         offset=body.offset,
         params=body.params,
@@ -97,29 +93,9 @@ def _check_limit(limit: int, settings: GatewaySettings) -> None:
         )
 
 
-def _part(part: TextQuery | ImageQuery | ItemQuery, settings: Settings) -> QueryPart:
+async def _part(part: TextQuery | ImageQuery | ItemQuery, pictures: Pictures, deadline: Deadline) -> QueryPart:
     if isinstance(part, TextQuery):
         return TextPart(part.text, part.weight)
     if isinstance(part, ItemQuery):
         return ItemPart(part.id, part.weight)
-    return ImagePart(_bytes_of(part.image, settings.images.max_bytes), part.weight)
-
-
-def _bytes_of(url: str, max_bytes: int) -> bytes:
-    """The bytes in a `data:` URL; what picture they are, the decoder finds out from the bytes themselves.
-
-    Raises:
-        InvalidInput, ImageFormatUnsupported, ImageTooLarge, ImageCorrupt
-    """
-    head = _DATA_URL.match(url)
-    if head is None:
-        raise InvalidInput("An image is sent as a `data:` URL in base64, such as data:image/jpeg;base64,....")
-    if not (head["type"] or "").lower().startswith("image/"):
-        raise ImageFormatUnsupported(f"A `data:` URL of type {head['type']} is no image.", given=head["type"])
-    # Before decoding: four characters carry three bytes.
-    if (len(url) - head.end()) // 4 * 3 > max_bytes + 2:
-        raise ImageTooLarge(f"The image is larger than {max_bytes} bytes.", limit_bytes=max_bytes)
-    try:
-        return binascii.a2b_base64(url[head.end() :], strict_mode=True)
-    except (binascii.Error, ValueError) as error:
-        raise ImageCorrupt("The `data:` URL is no valid base64.") from error
+    return ImagePart(await pictures.bytes_of(part.image, deadline), part.weight)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from vitrine.domain import Hit
 from vitrine.gateway.context import RequestContext
-from vitrine.search import SearchResult
+from vitrine.search.request import SearchResult
 from vitrine.telemetry.stages import StageClock
 from vitrine.vectorstore.collection import CollectionInfo
 

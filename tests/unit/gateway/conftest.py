@@ -18,7 +18,9 @@ from vitrine.errors import CollectionNotFound, VitrineError
 from vitrine.gateway.app import create_app
 from vitrine.gateway.dependencies import Services
 from vitrine.gateway.health import Readiness
-from vitrine.search import Check, Searcher, SearchRequest, SearchResult
+from vitrine.gateway.pictures import Pictures
+from vitrine.search.request import Check, SearchRequest, SearchResult
+from vitrine.search.searcher import Searcher
 from vitrine.settings import Settings
 from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.telemetry.stages import Stage, StageClock
@@ -133,7 +135,12 @@ async def open_api() -> AsyncIterator[OpenApi]:
         )
         real = cast("Searcher", searcher)
         services = Services(
-            settings, real, cast("CollectionAdmin", searcher), Readiness(real, metrics, settings.gateway), metrics
+            settings,
+            real,
+            cast("CollectionAdmin", searcher),
+            Readiness(real, metrics, settings.gateway),
+            metrics,
+            Pictures(settings.images),
         )
         app.state.services = services
         client = httpx.AsyncClient(

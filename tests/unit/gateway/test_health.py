@@ -12,8 +12,8 @@ from vitrine.errors import (
     VectorStoreUnavailable,
     VitrineError,
 )
-from vitrine.gateway.schemas import NotReadyProblem, ReadyAnswer
-from vitrine.search import Check
+from vitrine.gateway.schemas.problems import NotReadyProblem, ReadyAnswer
+from vitrine.search.request import Check
 
 MISMATCH = ContractMismatch("Collection uses another model.", owner="c", expected="a" * 64, found="b" * 64)
 

@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.errors import EncoderUnavailable, ItemNotFound, QueryEmpty
 from vitrine.gateway.middleware import Observe
-from vitrine.search import Check
+from vitrine.search.request import Check
 from vitrine.settings import Settings, TelemetrySettings
 from vitrine.telemetry.logging import configure_logging
 from vitrine.telemetry.metrics import GatewayMetrics

@@ -8,15 +8,11 @@ import pytest
 from tests.unit.gateway.conftest import COLLECTION, HITS, Api, OpenApi
 from vitrine.domain import Hit
 from vitrine.errors import EncoderUnavailable
-from vitrine.gateway.schemas import (
-    CollectionAnswer,
-    CollectionsAnswer,
-    HitAnswer,
-    ItemAnswer,
-    SearchAnswer,
-    UiConfigAnswer,
-)
-from vitrine.search import ImagePart, ItemPart, TextPart
+from vitrine.gateway.schemas.collections import CollectionAnswer, CollectionsAnswer
+from vitrine.gateway.schemas.items import ItemAnswer
+from vitrine.gateway.schemas.page import UiConfigAnswer
+from vitrine.gateway.schemas.search import HitAnswer, SearchAnswer
+from vitrine.search.request import ImagePart, ItemPart, TextPart
 from vitrine.settings import Settings
 from vitrine.vectorstore.filters import Eq
 

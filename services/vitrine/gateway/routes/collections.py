@@ -6,7 +6,7 @@ from starlette.responses import Response
 from vitrine.gateway.dependencies import Alias, TimeoutHeader, services_of
 from vitrine.gateway.openapi import COLLECTION_ERRORS, STORE_ERRORS, problems
 from vitrine.gateway.requests import deadline_for
-from vitrine.gateway.schemas import CollectionAnswer, CollectionsAnswer
+from vitrine.gateway.schemas.collections import CollectionAnswer, CollectionsAnswer
 from vitrine.gateway.shapes import collection_answer, json_response
 
 router = APIRouter(tags=["collections"])

@@ -9,7 +9,8 @@ from vitrine.errors import ItemNotFound
 from vitrine.gateway.dependencies import Alias, TimeoutHeader, services_of
 from vitrine.gateway.openapi import ITEM_ERRORS, problems
 from vitrine.gateway.requests import deadline_for
-from vitrine.gateway.schemas import ItemAnswer, ItemId
+from vitrine.gateway.schemas.common import ItemId
+from vitrine.gateway.schemas.items import ItemAnswer
 from vitrine.gateway.shapes import item_answer, json_response
 
 router = APIRouter(tags=["items"])

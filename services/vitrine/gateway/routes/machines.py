@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from vitrine.gateway.context import RequestContext
 from vitrine.gateway.dependencies import services_of
-from vitrine.gateway.schemas import NotReadyProblem, ReadyAnswer
+from vitrine.gateway.schemas.problems import NotReadyProblem, ReadyAnswer
 from vitrine.gateway.shapes import json_response
 
 router = APIRouter(tags=["operation"])

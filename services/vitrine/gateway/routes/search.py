@@ -12,9 +12,9 @@ from vitrine.gateway.context import RequestContext
 from vitrine.gateway.dependencies import Alias, TimeoutHeader, services_of
 from vitrine.gateway.openapi import JSON_ERRORS, READ_ERRORS, UPLOAD_ERRORS, form_body, json_body, problems
 from vitrine.gateway.requests import deadline_for, from_body, from_form, from_params
-from vitrine.gateway.schemas import ImageForm, SearchAnswer, SearchBody, SearchParams
+from vitrine.gateway.schemas.search import ImageForm, SearchAnswer, SearchBody, SearchParams
 from vitrine.gateway.shapes import search_answer
-from vitrine.search import SearchRequest, TextPart
+from vitrine.search.request import SearchRequest, TextPart
 
 router = APIRouter(tags=["search"])
 
@@ -30,7 +30,7 @@ async def search(alias: Alias, request: Request, timeout_ms: TimeoutHeader = Non
     body = await read_json(request, SearchBody)
     settings = services_of(request).settings
     deadline = deadline_for(body.timeout_ms or timeout_ms, settings.gateway)
-    return await _answer(request, from_body(alias, body, settings), deadline)
+    return await _answer(request, await from_body(alias, body, services_of(request), deadline), deadline)
 
 
 @router.get(PATH, response_model=SearchAnswer, responses=problems(READ_ERRORS))

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from vitrine.gateway.dependencies import services_of
 from vitrine.gateway.page import EXAMPLES
-from vitrine.gateway.schemas import UiConfigAnswer
+from vitrine.gateway.schemas.page import UiConfigAnswer
 from vitrine.gateway.shapes import json_response
 
 router = APIRouter(tags=["page"])

@@ -4,30 +4,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitrine.errors import QueryCancelsOut
-from vitrine.search import _weighted_sum
+from vitrine.search.composition import weighted_sum
 
 X, Y = np.eye(2, dtype=np.float32)
 weights = st.floats(-10, 10).filter(lambda weight: abs(weight) > 0.01)
 
 
 def test_one_part_is_the_query() -> None:
-    np.testing.assert_array_equal(_weighted_sum(np.stack([X]), [0.3]), X)
+    np.testing.assert_array_equal(weighted_sum(np.stack([X]), [0.3]), X)
 
 
 def test_weights_shift_the_direction() -> None:
-    np.testing.assert_allclose(_weighted_sum(np.stack([X, Y]), [3.0, 4.0]), [0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(weighted_sum(np.stack([X, Y]), [3.0, 4.0]), [0.6, 0.8], rtol=1e-6)
 
 
 def test_a_negative_weight_points_away() -> None:
-    assert _weighted_sum(np.stack([X, Y]), [1.0, -0.5])[1] < 0
+    assert weighted_sum(np.stack([X, Y]), [1.0, -0.5])[1] < 0
 
 
 @given(st.lists(weights, min_size=2, max_size=2))
 def test_a_query_has_unit_length(pair: list[float]) -> None:
-    assert np.linalg.norm(_weighted_sum(np.stack([X, Y]), pair)) == pytest.approx(1.0, abs=1e-5)
+    assert np.linalg.norm(weighted_sum(np.stack([X, Y]), pair)) == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("pair", [[1.0, -1.0], [0.0, 0.0], [5.0, -4.9999]])
 def test_parts_that_cancel_out_are_refused(pair: list[float]) -> None:
     with pytest.raises(QueryCancelsOut):
-        _weighted_sum(np.stack([X, X]), pair)
+        weighted_sum(np.stack([X, X]), pair)

@@ -1,87 +1,29 @@
 """A query becomes one vector, the vector becomes hits. The walk of a search reads straight down from here."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Awaitable
 
 import numpy as np
 
-from vitrine.domain import Deadline, FieldSpec, Hit, Vectors
+from vitrine.domain import Deadline, Vectors
 from vitrine.embedding.encoder import Encoder
-from vitrine.errors import CollectionNotReady, InvalidInput, ItemNotFound, QueryCancelsOut, VitrineError
+from vitrine.errors import CollectionNotReady, InvalidInput, ItemNotFound, VitrineError
+from vitrine.search.composition import weighted_sum
+from vitrine.search.request import (
+    QUERY_TRUNCATED,
+    Check,
+    ImagePart,
+    ItemPart,
+    QueryPart,
+    SearchRequest,
+    SearchResult,
+    TextPart,
+)
 from vitrine.telemetry.stages import Stage, StageClock
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.directory import CollectionDirectory
-from vitrine.vectorstore.filters import FilterTree, compile_filter, excluding_ids
+from vitrine.vectorstore.filters import compile_filter, excluding_ids
 from vitrine.vectorstore.searcher import VectorSearcher
-
-QUERY_TRUNCATED = "query_truncated"
-"""Warning: the text was longer than the model's context; its end had no influence."""
-
-# Below this length a weighted sum of unit vectors is rounding noise: its direction means nothing.
-_SHORTEST_SUM = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class TextPart:
-    """A text and its share in the query."""
-
-    text: str
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePart:
-    """An encoded picture (JPEG, PNG, ...) and its share in the query."""
-
-    data: bytes
-    weight: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ItemPart:
-    """A product already in the collection and its share in the query ("more like this")."""
-
-    id: str
-    weight: float = 1.0
-
-
-QueryPart: TypeAlias = TextPart | ImagePart | ItemPart
-
-
-@dataclass(frozen=True, slots=True)
-class SearchRequest:
-    """What to look for and how much of it. `collection` is an alias or a collection's own name."""
-
-    collection: str
-    parts: tuple[QueryPart, ...]
-    limit: int
-    offset: int = 0
-    params: Mapping[str, int] = field(default_factory=dict)
-    filter: FilterTree | None = None
-    min_score: float | None = None
-    with_vectors: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """Hits, best first, and what they came from."""
-
-    hits: tuple[Hit, ...]
-    collection: str
-    model: str
-    fingerprint: str
-    warnings: tuple[str, ...]
-    fields: tuple[FieldSpec, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of a readiness report; `error` is None when all is well."""
-
-    name: str
-    error: VitrineError | None
 
 
 class Searcher:
@@ -161,7 +103,7 @@ class Searcher:
             with clock.stage(Stage.SEARCH):
                 vectors.append(await self._item_vectors([part.id for part in items], collection, deadline))
         in_order: list[QueryPart] = [*texts, *pictures, *items]
-        return _weighted_sum(np.concatenate(vectors), [part.weight for part in in_order]), warnings
+        return weighted_sum(np.concatenate(vectors), [part.weight for part in in_order]), warnings
 
     async def _item_vectors(self, ids: list[str], collection: CollectionInfo, deadline: Deadline) -> Vectors:
         found = await self.vectors.vectors_of(collection.name, ids, deadline)
@@ -169,19 +111,6 @@ class Searcher:
             if item_id not in found:
                 raise ItemNotFound(f"Collection {collection.name} has no item {item_id!r}.", id=item_id)
         return np.stack([found[item_id] for item_id in ids])
-
-
-def _weighted_sum(vectors: Vectors, weights: list[float]) -> Vectors:
-    """Adds float32 [n, dim] up by weight and scales the sum to unit length: float32 [dim].
-
-    Raises:
-        QueryCancelsOut: the parts are as good as opposite, nothing is left to search for.
-    """
-    total = np.asarray(weights, np.float32) @ vectors
-    length = float(np.linalg.norm(total))
-    if length < _SHORTEST_SUM * max(map(abs, weights)) or length == 0.0:
-        raise QueryCancelsOut("The weighted parts cancel each other out; nothing is left to search for.")
-    return np.asarray(total / length, np.float32)
 
 
 def _expression(request: SearchRequest, collection: CollectionInfo) -> str:
