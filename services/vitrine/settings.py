@@ -14,6 +14,8 @@ from vitrine.errors import SettingsInvalid
 
 MIB = 1024 * 1024
 ENV_PREFIX = "VITRINE_"
+CLIENT_VARIABLES = frozenset({"VITRINE_API_KEY", "VITRINE_URL"})
+"""What `vitrine search` reads as a client of some gateway; no setting of a process here."""
 
 
 class _Section(BaseModel):
@@ -25,7 +27,7 @@ class _Section(BaseModel):
 class GatewaySettings(_Section):
     """The HTTP process."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on. Loopback by default: nothing is authenticated.")
+    host: str = Field("127.0.0.1", description="Address to listen on. Beyond loopback callers are authenticated.")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
     default_collection: str = Field("products", description="Alias the web page and `/` search.")
     default_timeout_ms: int = Field(2_000, ge=1, description="Deadline of a request that names none.")
@@ -144,19 +146,35 @@ class CacheSettings(_Section):
     answer_max_age_s: int = Field(0, ge=0, description="`Cache-Control: max-age` of searches by GET; 0: revalidate.")
 
 
+SignatureAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+"""Public-key signatures alone: with a shared secret, whoever can check a token could make one."""
+
+
 class AuthSettings(_Section):
     """Who may do what. Keys are made by `vitrine key create`; tokens by an OpenID provider."""
 
     mode: Literal["auto", "off", "on"] = Field(
-        "auto", description="`auto`: off while the gateway listens on loopback only, on otherwise."
+        "auto",
+        description="`auto`: on when keys or an issuer are set or the gateway listens beyond loopback, else off.",
     )
     keys_file: Path | None = Field(None, description="API keys, hashed (see docs/auth.md); read again when it changes.")
     oidc_issuer: str = Field("", description="The one `iss` accepted in JWTs; empty: no JWTs.")
     oidc_audience: str = Field("", description="The one `aud` accepted in JWTs.")
-    oidc_algorithms: tuple[str, ...] = Field(("RS256", "ES256"), description="Signature algorithms accepted in JWTs.")
+    oidc_algorithms: tuple[SignatureAlgorithm, ...] = Field(
+        ("RS256", "ES256"), min_length=1, description="Signature algorithms accepted in JWTs."
+    )
     oidc_jwks_file: Path | None = Field(None, description="The issuer's public keys as a file; instead of a URL.")
     oidc_jwks_url: str = Field("", description="Where the issuer publishes its public keys (https).")
-    oidc_collections_claim: str = Field("vitrine_collections", description="Claim that lists the collections allowed.")
+    oidc_collections_claim: str = Field(
+        "vitrine_collections",
+        description="Claim that lists the collections allowed; a token without it sees none. Empty: all see all.",
+    )
+    oidc_rate: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="Requests a second of each subject of JWTs; 0: any number."
+    )
+    oidc_burst: int = Field(50, ge=1, description="Requests at once of each subject of JWTs, when it has a rate.")
 
 
 class RemoteImageSettings(_Section):
@@ -217,7 +235,7 @@ def read_settings() -> Settings:
             be a silent default).
     """
     sections = {f"{ENV_PREFIX}{section}__".upper() for section in Settings.model_fields}
-    for variable in os.environ:
+    for variable in os.environ.keys() - CLIENT_VARIABLES:
         if variable.startswith(ENV_PREFIX) and not any(variable.upper().startswith(section) for section in sections):
             raise SettingsInvalid(f"The environment sets {variable}, which is no setting of Vitrine.")
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.browser import driver, expected_failures, open_page, page  # noqa: F401 - found by their names here
 from tests.fixtures.indexing import Indexing
 from tests.fixtures.serving import RunningGateway
 from tests.fixtures.shop import Shop

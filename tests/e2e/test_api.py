@@ -116,7 +116,7 @@ def test_500_words_are_searched_and_the_cut_is_told(gateway: RunningGateway) -> 
         ([{"text": "dress"}, {"text": "dress", "weight": -1}], 422, "query_cancels_out"),
         ([{"id": "nothing"}], 404, "item_not_found"),
         ([{"id": '" or 1==1 or id == "'}], 404, "item_not_found"),
-        ([{"image": _data_url(b"<html></html>")}], 415, "image_format_unsupported"),
+        ([{"image": _data_url(b"<html></html>")}], 422, "image_unrecognised"),
         ([{"image": _data_url(b"\xff\xd8\xff\xe0 cut off")}], 422, "image_corrupt"),
     ],
 )

@@ -25,7 +25,7 @@ from vitrine.local.gateway import environment_of
 
 MIB = 1024 * 1024
 PATH = "/v1/collections/products/search"
-HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 def _dial(gateway: RunningGateway) -> socket.socket:

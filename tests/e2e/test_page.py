@@ -2,146 +2,16 @@
 
 import base64
 import io
-import json
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.e2e.conftest import PRODUCTS
-from tests.fixtures.serving import RunningGateway
-
-DEADLINE_S = 15.0
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-class Page:
-    """One tab, and what it asked for."""
-
-    def __init__(self, driver: webdriver.Chrome, base: str) -> None:
-        self.driver = driver
-        self.base = base
-        self._network: list[dict[str, Any]] = []
-
-    def open(self, path: str = "/") -> None:
-        self.driver.get(self.base + path)
-        self.until("the page's script has run", lambda: self.all(".chip") or self.one("#results").is_displayed())
-
-    def until(self, what: str, holds: Callable[[], object]) -> None:
-        WebDriverWait(self.driver, DEADLINE_S, poll_frequency=0.05).until(lambda _: holds(), f"not in time: {what}")
-
-    def one(self, selector: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[WebElement]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def run(self, script: str, *arguments: object) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    @property
-    def heading(self) -> str:
-        return self.one("#heading").text
-
-    @property
-    def ids(self) -> list[str]:
-        """The products shown, in one step, since the list may be replaced between two."""
-        return list(self.run("return [...document.querySelectorAll('.card[data-id]')].map((card) => card.dataset.id)"))
-
-    def wait_for_hits(self, heading: str) -> list[str]:
-        self.until(f"hits for {heading}", lambda: self.heading == heading and self.ids)
-        return self.ids
-
-    def wait_for_problem(self) -> str:
-        """The code of the problem that is shown."""
-        self.until("a problem", lambda: self.all("#problem-code") and self.one("#problem").is_displayed())
-        return self.one("#problem-code").text
-
-    def search(self, text: str) -> list[str]:
-        """Types and presses Enter, as a person does."""
-        field = self.one("#q")
-        field.clear()
-        field.send_keys(text, Keys.ENTER)
-        return self.wait_for_hits(f"“{text}”")
-
-    def press(self, *keys: str) -> None:
-        self.driver.switch_to.active_element.send_keys(*keys)
-
-    def resize(self, width: int, height: int) -> None:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def addresses(self) -> list[str]:
-        """Everything that the tab has asked for since it was opened."""
-        for entry in self.driver.get_log("performance"):
-            message = json.loads(entry["message"])["message"]
-            if message["method"] == "Network.requestWillBeSent":
-                self._network.append(message["params"]["request"])
-        return [request["url"] for request in self._network]
-
-    def complaints(self) -> list[str]:
-        """Console messages of errors and warnings."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or chromedriver is None:
-        pytest.fail("The page is tested in a real browser: install chromium and chromium-driver.")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def page(driver: webdriver.Chrome, gateway: RunningGateway) -> Iterator[Page]:
-    """A page that must not complain, and must not ask anyone else for anything."""
-    driver.get("about:blank")
-    for log in ("browser", "performance"):
-        driver.get_log(log)
-    page = Page(driver, gateway.url)
-    page.resize(1280, 900)
-    yield page
-    strangers = [
-        address
-        for address in page.addresses()
-        if urlsplit(address).scheme not in ("data", "blob", "about", "chrome")
-        and not address.startswith(page.base + "/")
-    ]
-    assert strangers == []
-    assert page.complaints() == []
-
-
-@pytest.fixture
-def expected_failures(page: Page) -> Iterator[None]:
-    """For tests that make a request fail: the browser says so in its console, and nothing else."""
-    yield
-    others = [text for text in page.complaints() if "the server responded with a status of" not in text]
-    assert others == []
+from tests.fixtures.browser import Page
 
 
 def picture_of(shop: Path, product: str) -> Path:
@@ -282,6 +152,8 @@ def test_everything_works_from_the_keyboard(page: Page) -> None:
     assert page.run(focused) == "pick"
     page.press(Keys.TAB)
     assert page.run(focused) == "go"
+    for _ in page.all("#refine button:enabled, #refine input, #facets button, #facets input, #facets summary"):
+        page.press(Keys.TAB)
     page.press(Keys.TAB)
     assert page.run(focused) == "similar"
     assert page.run("return getComputedStyle(document.activeElement).outlineStyle") != "none"
@@ -357,9 +229,11 @@ def test_a_file_that_is_no_picture_is_not_sent(page: Page, tmp_path: Path) -> No
     text = tmp_path / "notes.txt"
     text.write_text("red dress")
     page.open()
+    page.until("the window is dressed", lambda: page.one("#display").is_displayed())
+    before = len(page.addresses())
     page.one("#file").send_keys(str(text))
     assert page.wait_for_problem() == "image_format_unsupported"
-    assert not any("/search/image" in address for address in page.addresses())
+    assert not any(urlsplit(address).path.endswith("/search") for address in page.addresses()[before:])
 
 
 def test_what_was_typed_is_never_markup(page: Page) -> None:

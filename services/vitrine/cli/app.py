@@ -4,8 +4,9 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from vitrine.cli import demo, search
+from vitrine.cli import demo, keys, search
 from vitrine.demo import commands_evaluate
 from vitrine.errors import InvalidInput, VitrineError
 from vitrine.indexer import commands as indexing
@@ -25,7 +26,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for package in (demo, search, stack, indexing, models, commands_evaluate):
+    for package in (demo, search, keys, stack, indexing, models, commands_evaluate):
         package.register(app)
     return app
 
@@ -35,7 +36,7 @@ def main() -> None:
     try:
         build_app()()
     except VitrineError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]{error.code}[/]: {error.message}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]{error.code}[/]: {escape(error.message)}", highlight=False)
         sys.exit(EXIT_INVALID_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(130)

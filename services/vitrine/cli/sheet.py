@@ -50,11 +50,12 @@ def _draw_hit(
         sheet.paste(ImageOps.fit(picture, _TILE, Image.Resampling.LANCZOS), (left, top))
     title_font, fact_font = _font(15), _font(13)
     pen.text((left + 10, top + _TILE[1] + 9), _shortened(hit.title or hit.id, title_font), fill=_INK, font=title_font)
-    pen.text((left + 10, top + _TILE[1] + 32), f"{hit.score:.3f}   {hit.id}", fill=_QUIET, font=fact_font)
+    facts = f"{hit.score:.3f}   {hit.id}" + (f"   +{hit.siblings}" if hit.siblings else "")
+    pen.text((left + 10, top + _TILE[1] + 32), _shortened(facts, fact_font), fill=_QUIET, font=fact_font)
 
 
 def _picture(client: Client, hit: SearchHit) -> Image.Image | None:
-    """The hit's picture, or None where the shop has none: one gap is no reason to draw no sheet."""
+    """The hit's picture, or None where the shop has none that can be shown: one gap is no reason to draw no sheet."""
     if hit.image_url is None:
         return None
     try:
@@ -63,6 +64,8 @@ def _picture(client: Client, hit: SearchHit) -> Image.Image | None:
         if error.status == HTTPStatus.NOT_FOUND:
             return None
         raise
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

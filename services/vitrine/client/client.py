@@ -1,86 +1,74 @@
-"""A small typed client of the HTTP API, used by the command line, the evaluation and the load tests."""
+"""The client for ordinary code; `async_client` has its twin for coroutines."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar, Unpack
 
 import httpx
-from pydantic import BaseModel, ConfigDict
 
-from vitrine.errors import Unavailable, VitrineError
+from vitrine.client import reading, searching, writing
+from vitrine.client.answers import (
+    BulkDeleted,
+    BulkWritten,
+    Collection,
+    Embeddings,
+    Item,
+    Limit,
+    LoadState,
+    Readiness,
+    SearchAnswer,
+    SearchHit,
+    StoredItem,
+)
+from vitrine.client.call import Call, Received
+from vitrine.client.endpoint import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Endpoint, Inflow
+from vitrine.client.errors import ApiError
+from vitrine.client.parts import Picture, Query
+from vitrine.client.reading import DEFAULT_MODEL
+from vitrine.client.searching import OneSearch, SearchOptions
+from vitrine.client.waiting import Tries
+from vitrine.client.writing import ItemContent, NewItem
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-class ApiError(VitrineError):
-    """The gateway refused; carries its stable code, its sentence and the request id.
-
-    Args:
-        status: HTTP status.
-        code: the problem's `code`.
-        message: the problem's `detail`.
-        request_id: what to ask the operator about.
-    """
-
-    def __init__(self, status: int, code: str, message: str, request_id: str) -> None:
-        super().__init__(message, status=status, request_id=request_id)
-        self.status = status
-        self.code = code  # type: ignore[misc]  # an instance's own code: the server chose it
-        self.request_id = request_id
-
-
-class GatewayUnreachable(Unavailable):
-    """Nothing answers at the gateway's address, or not in time."""
-
-    code = "gateway_unreachable"
-
-
-class _Answer(BaseModel):
-    # Fields that a newer server adds must not break an older client.
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class SearchHit(_Answer):
-    """One product. `score` is cosine similarity, higher is better."""
-
-    id: str
-    score: float
-    title: str = ""
-    group: str = ""
-    image_url: str | None = None
-    metadata: Mapping[str, str | int | float | bool] = {}
-
-
-class SearchModel(_Answer):
-    """The embedding model that answered."""
-
-    name: str
-    fingerprint: str
-
-
-class SearchAnswer(_Answer):
-    """The answer to one search; `took_ms` holds the server's own times by stage and `total`."""
-
-    hits: Sequence[SearchHit]
-    took_ms: Mapping[str, float]
-    collection: str
-    model: SearchModel
-    warnings: Sequence[str] = ()
-    request_id: str = ""
+T = TypeVar("T")
 
 
 class Client:
     """Talks to one gateway over a pool of kept-alive connections. Close it, or use it as a context manager.
 
+    One client serves any number of threads. A connection that fails, 429 and 503 are met with further tries, after the
+    pause that the gateway asks for; every call of the API can be repeated without harm.
+
+    Every method raises `ApiError` when the gateway refuses, and `GatewayUnreachable` when it does not answer in time.
+
     Args:
         base_url: such as http://127.0.0.1:8080
-        timeout_s: longest a whole call may take on this side.
+        api_key: sent to this gateway and to nobody else.
+        timeout_s: longest a whole call may take on this side, further tries included. An answer that falls silent in
+            its middle can take twice that.
+        retries: most tries after the first; 0 for none.
+        transport: replaces the network, for tests or for TLS of your own.
+
+    Raises:
+        InvalidInput: an argument cannot be used.
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float = 10.0) -> None:
-        # A proxy of the environment is for the world outside; it cannot reach this machine's loopback.
-        proxied = httpx.URL(base_url).host not in _LOOPBACK
-        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=proxied)
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = DEFAULT_RETRIES,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._endpoint = Endpoint(base_url, api_key, timeout_s, retries)
+        self._http = httpx.Client(transport=transport, **self._endpoint.options())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._endpoint)!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -91,52 +79,165 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Closes the connections."""
         self._http.close()
 
-    def search(
-        self, collection: str, query: str | Sequence[Mapping[str, object]], *, limit: int = 20, **options: object
-    ) -> SearchAnswer:
+    def search(self, collection: str, query: Query, **options: Unpack[SearchOptions]) -> SearchAnswer:
         """Searches a collection or alias.
 
         Args:
-            query: a text, or weighted parts such as {"image": "data:...", "weight": 0.5}.
-            options: further members of the request body: filter, params, min_score, timeout_ms, offset.
+            query: a text, a part such as `image(Path("shirt.jpg"))`, or several of either.
+            options: see `SearchOptions`.
+        """
+        return self._do(searching.search(collection, query, **options))
+
+    def search_image(
+        self,
+        collection: str,
+        picture: bytes | Picture,
+        *,
+        query: Query | None = None,
+        weight: float | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> SearchAnswer:
+        """Searches by a picture, which is uploaded as it is.
+
+        Args:
+            picture: its data, or the path of its file.
+            query: further parts.
+            weight: the picture's share.
+            options: see `SearchOptions`.
 
         Raises:
-            ApiError: the gateway refused.
-            GatewayUnreachable: no answer.
+            ImageMissing, ImageUnreadable
         """
-        body = {"query": query, "limit": limit, **options}
-        return SearchAnswer.model_validate(self._call("POST", f"/v1/collections/{collection}/search", json=body))
+        return self._do(searching.search_image(collection, picture, query, weight, **options))
+
+    def pages(self, collection: str, query: Query, **options: Unpack[SearchOptions]) -> Iterator[SearchAnswer]:
+        """One search's answers, page after page of `limit` hits, to its end or to the server's depth limit.
+
+        No hit comes twice. Facets are counted for the first page.
+        """
+        while True:
+            answer = self.search(collection, query, **options)
+            yield answer
+            if answer.next_cursor is None:
+                return
+            options["cursor"] = answer.next_cursor
+
+    def walk(self, collection: str, query: Query, **options: Unpack[SearchOptions]) -> Iterator[SearchHit]:
+        """The hits of `pages`, one after the other."""
+        for answer in self.pages(collection, query, **options):
+            yield from answer.hits
+
+    def multi_search(
+        self, searches: Sequence[OneSearch], *, timeout_ms: int | None = None
+    ) -> tuple[SearchAnswer | ApiError, ...]:
+        """Several searches in one request, their texts embedded together.
+
+        Returns:
+            For each search, in order, its answer or the error that it alone ended in.
+        """
+        return self._do(searching.multi_search(searches, timeout_ms))
+
+    def embed(
+        self,
+        inputs: str | bytes | Path | Sequence[str | bytes | Path],
+        *,
+        model: str = DEFAULT_MODEL,
+        timeout_ms: int | None = None,
+    ) -> Embeddings:
+        """The embeddings of texts (`str`) and of pictures (data, paths, or `data:` URLs as `str`).
+
+        Args:
+            model: refused unless it is the name or the fingerprint of the model that is served.
+            timeout_ms: how long the server may take.
+
+        Raises:
+            ImageMissing, ImageUnreadable
+        """
+        return self._do(reading.embed(inputs, model, timeout_ms))
+
+    def item(self, collection: str, item_id: str) -> Item:
+        """One product."""
+        return self._do(reading.item(collection, item_id))
+
+    def put_item(
+        self, collection: str, item_id: str, *, timeout_ms: int | None = None, **content: Unpack[ItemContent]
+    ) -> StoredItem:
+        """Stores a product in place of what its id had before; it is stored when this returns.
+
+        Args:
+            content: see `ItemContent`.
+            timeout_ms: how long the server may take.
+
+        Raises:
+            ImageMissing, ImageUnreadable
+        """
+        return self._do(writing.put_item(collection, item_id, timeout_ms, **content))
+
+    def put_items(self, collection: str, items: Sequence[NewItem], *, timeout_ms: int | None = None) -> BulkWritten:
+        """Stores several products; those that cannot be stored are refused one by one, see `refused` of the answer.
+
+        Raises:
+            ImageMissing, ImageUnreadable: nothing was sent.
+        """
+        return self._do(writing.put_items(collection, items, timeout_ms))
+
+    def delete_item(self, collection: str, item_id: str, *, timeout_ms: int | None = None) -> bool:
+        """Deletes a product. Returns whether it was there (if a try was repeated, whether the last one found it)."""
+        return self._do(writing.delete_item(collection, item_id, timeout_ms))
+
+    def delete_items(self, collection: str, ids: Sequence[str], *, timeout_ms: int | None = None) -> BulkDeleted:
+        """Deletes several products."""
+        return self._do(writing.delete_items(collection, ids, timeout_ms))
+
+    def collections(self) -> tuple[Collection, ...]:
+        """All collections that the key may see."""
+        return self._do(reading.collections())
+
+    def collection(self, name: str) -> Collection:
+        """The collection of a name, or behind an alias."""
+        return self._do(reading.collection(name))
+
+    def load(self, name: str) -> LoadState:
+        """Begins to bring a collection into memory; `collection` tells how far it is."""
+        return self._do(writing.load(name))
+
+    def release(self, name: str) -> LoadState:
+        """Takes a collection out of memory; it cannot be searched then."""
+        return self._do(writing.release(name))
+
+    def limits(self) -> Mapping[str, Limit]:
+        """Every limit of the server, by name."""
+        return self._do(reading.limits())
+
+    def ready(self) -> Readiness:
+        """Whether a search of the default collection would work now. That it would not is an answer, and no error."""
+        return self._do(reading.ready())
 
     def picture(self, image_url: str) -> bytes:
-        """Fetches a hit's picture; `image_url` may be relative to the gateway.
+        """A hit's picture; `image_url` may be relative to the gateway."""
+        return self._do(reading.picture(image_url))
 
-        Raises:
-            ApiError, GatewayUnreachable
-        """
-        return self._send("GET", image_url).content
+    def _do(self, call: Call[T]) -> T:
+        tries = self._endpoint.tries(call)
+        pause: float | None
+        while True:
+            try:
+                received = self._receive(call, tries)
+            except httpx.HTTPError as error:
+                pause = tries.pause_after_failure(error, self._endpoint.server_of(call))
+            else:
+                pause = tries.pause_after_answer(received.status, received.headers)
+                if pause is None:
+                    return call.read(received)
+            time.sleep(pause)
 
-    def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        return self._send(method, path, **arguments).json()
-
-    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        try:
-            response = self._http.request(method, path, **arguments)
-        except httpx.HTTPError as error:
-            raise GatewayUnreachable(f"The gateway at {self._http.base_url} does not answer: {error}") from error
-        if response.is_success:
-            return response
-        raise _problem(response)
-
-
-def _problem(response: httpx.Response) -> ApiError:
-    """Reads problem+json; anything else on the way (a proxy's own page) keeps its status and gets a code of ours."""
-    try:
-        problem = response.json()
-        code, message = str(problem["code"]), str(problem["detail"])
-        request_id = str(problem.get("request_id", ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        code, request_id = "unexpected_answer", response.headers.get("x-request-id", "")
-        message = f"HTTP {response.status_code} without a problem document, from {response.request.url}."
-    return ApiError(response.status_code, code, message, request_id)
+    def _receive(self, call: Call[T], tries: Tries) -> Received:
+        response = self._http.send(self._endpoint.request(self._http, call, tries), stream=True)
+        with closing(response):
+            inflow = Inflow(response, tries)
+            for chunk in response.iter_bytes():
+                inflow.add(chunk)
+        return inflow.received()

@@ -1,6 +1,5 @@
 """Puts evaluation queries to a running gateway, a few at a time."""
 
-import base64
 import csv
 import io
 import json
@@ -9,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from vitrine.client import Client
+from vitrine.client import Client, ImagePart, TextPart, image, text
 from vitrine.demo.catalogue import ARTICLES, MARKER
 from vitrine.demo.design import Product, sample_products
 from vitrine.demo.drawing import draw
@@ -52,6 +51,8 @@ def ask_all(
 ) -> list[Outcome]:
     """Asks every query, at most `concurrency` at once, each with a deadline; outcomes in the order of the queries.
 
+    The first part of a composed query is also asked by itself.
+
     Raises:
         ApiError, GatewayUnreachable: of the first query that fails; those not yet sent are dropped.
     """
@@ -76,14 +77,26 @@ def ask_all(
 
 
 def _ask(client: Client, collection: str, query: Query, timeout_ms: int) -> Outcome:
-    part = {"text": query.text} if query.drawing is None else {"image": _data_url(query.drawing)}
+    first = text(query.text) if query.drawing is None else image(_jpeg(query.drawing))
+    addition = query.addition
+    if addition is None:
+        return Outcome(query, *_found(client, collection, [first], timeout_ms))
+    ids, took_ms = _found(client, collection, [first, text(addition.text, addition.weight)], timeout_ms)
+    alone, _ = _found(client, collection, [first], timeout_ms)
+    return Outcome(query, ids, took_ms, alone)
+
+
+def _found(
+    client: Client, collection: str, parts: Sequence[TextPart | ImagePart], timeout_ms: int
+) -> tuple[tuple[str, ...], float]:
+    """Ids, best first, and the milliseconds it took."""
     started = time.perf_counter()
-    answer = client.search(collection, [part], limit=DEPTH, timeout_ms=timeout_ms)
+    answer = client.search(collection, parts, limit=DEPTH, timeout_ms=timeout_ms)
     took_ms = (time.perf_counter() - started) * 1000
-    return Outcome(query, tuple(hit.id for hit in answer.hits), took_ms)
+    return tuple(hit.id for hit in answer.hits), took_ms
 
 
-def _data_url(product: Product) -> str:
+def _jpeg(product: Product) -> bytes:
     file = io.BytesIO()
     draw(product).save(file, format="JPEG", quality=_JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return file.getvalue()

@@ -4,45 +4,62 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import get_args
 
-from vitrine.demo.queries import DEPTH, IMAGE_KIND, Query
+from vitrine.demo.queries import DEPTH, IMAGE_KIND, ComposedKind, Query
+
+_COMPOSED = frozenset(get_args(ComposedKind))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came back for a query: ids, best first, and how long the caller waited, in milliseconds."""
+    """What came back for a query: ids, best first, and how long the caller waited, in milliseconds.
+
+    `alone` is what came back for the first part of a composed query by itself.
+    """
 
     query: Query
     ids: tuple[str, ...]
     took_ms: float = 0.0
+    alone: tuple[str, ...] | None = None
 
     @property
     def precision(self) -> float:
         return precision_at(self.ids, self.query.relevant)
 
+    @property
+    def precision_alone(self) -> float | None:
+        """How many of the composed query's right answers its first part finds by itself."""
+        return None if self.alone is None else precision_at(self.alone, self.query.relevant)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Outcomes of one kind: how many, their mean precision, how many were flawless, and the worst of them."""
+    """Outcomes of one kind: how many, their mean precision, how many were flawless, and the worst of them.
+
+    `alone` is the mean precision of the first parts by themselves, where there are others.
+    """
 
     kind: str
     queries: int
     precision: float
     flawless: int
     worst: Outcome
+    alone: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All rows, and the means over text queries and over image queries; None where there was no such query."""
+    """All rows, and the means over text and over image queries of one part; None where there was no such query."""
 
     rows: tuple[Row, ...]
     text: float | None
     image: float | None
 
-    def meets(self, threshold: float) -> bool:
-        """Whether both means reach `threshold`."""
-        return all(mean >= threshold for mean in (self.text, self.image) if mean is not None)
+    def meets(self, threshold: float, composed: float) -> bool:
+        """Whether both means reach `threshold`, and every composed kind `composed`."""
+        means = all(mean >= threshold for mean in (self.text, self.image) if mean is not None)
+        return means and all(row.precision >= composed for row in self.rows if row.kind in _COMPOSED)
 
     def as_json(self) -> Mapping[str, object]:
         """For machines: plain numbers and strings."""
@@ -55,6 +72,7 @@ class Report:
                     "kind": row.kind,
                     "queries": row.queries,
                     "precision": row.precision,
+                    "alone": row.alone,
                     "flawless": row.flawless,
                     "worst": {"query": name_of(row.worst.query), "precision": row.worst.precision},
                 }
@@ -79,7 +97,8 @@ def summarise(outcomes: Iterable[Outcome]) -> Report:
     by_kind: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_kind.setdefault(outcome.query.kind, []).append(outcome)
-    text = [outcome.precision for kind, group in by_kind.items() if kind != IMAGE_KIND for outcome in group]
+    other = {IMAGE_KIND, *_COMPOSED}
+    text = [outcome.precision for kind, group in by_kind.items() if kind not in other for outcome in group]
     image = [outcome.precision for outcome in by_kind.get(IMAGE_KIND, [])]
     return Report(
         rows=tuple(_row(kind, group) for kind, group in by_kind.items()),
@@ -90,17 +109,21 @@ def summarise(outcomes: Iterable[Outcome]) -> Report:
 
 def name_of(query: Query) -> str:
     """What a person would call a query in a table."""
-    if query.drawing is None:
-        return query.text
-    return f"picture of a {query.drawing.colour} {query.drawing.pattern} {query.drawing.garment}"
+    drawing, addition = query.drawing, query.addition
+    name = f"picture of a {drawing.colour} {drawing.pattern} {drawing.garment}" if drawing else query.text
+    if addition is None:
+        return name
+    return f"{name} {'minus' if addition.weight < 0 else 'plus'} {addition.text}"
 
 
 def _row(kind: str, outcomes: Sequence[Outcome]) -> Row:
     precisions = [outcome.precision for outcome in outcomes]
+    alone = [outcome.precision_alone for outcome in outcomes if outcome.precision_alone is not None]
     return Row(
         kind=kind,
         queries=len(outcomes),
         precision=statistics.fmean(precisions),
         flawless=sum(1 for precision in precisions if precision == 1),
         worst=min(outcomes, key=lambda outcome: outcome.precision),
+        alone=statistics.fmean(alone) if alone else None,
     )

@@ -29,6 +29,7 @@ Kind = Literal[
     "image, same design",
 ]
 IMAGE_KIND: Kind = "image, same design"
+ComposedKind = Literal["type, not pattern", "type + colour, not pattern", "image + colour"]
 # Out of 200 text queries; other totals keep the proportions.
 _SHARES: dict[Kind, int] = {
     "type": 20,
@@ -45,17 +46,28 @@ _SHARES: dict[Kind, int] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Addition:
+    """The second part of a composed query: a text, what it means, and its weight, below zero for "not this"."""
+
+    text: str
+    spec: Spec
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One question and every right answer to it.
 
-    `text` is empty for an image query, whose picture is that of `drawing`: a product that no catalogue sells.
+    `text` is empty for an image query, whose picture is that of `drawing`: a product that no catalogue sells. `spec` is
+    what every right answer is; if the addition's weight is below zero, no right answer is what that one means.
     """
 
-    kind: Kind
+    kind: Kind | ComposedKind
     spec: Spec
     relevant: frozenset[str]
     text: str = ""
     drawing: Product | None = None
+    addition: Addition | None = None
 
 
 def text_queries(products: Sequence[Product], *, count: int = 200, seed: int = 0) -> list[Query]:
@@ -94,10 +106,13 @@ def image_queries(products: Sequence[Product], *, count: int = 60, seed: int = 0
         if turn % len(candidates) == 0:
             rng.shuffle(candidates)
         spec, relevant = candidates[turn % len(candidates)]
-        twin = sold[min(relevant)]
-        drawing = replace(twin, seed=rng.getrandbits(48), article_id="0000000000", product_code="0000000")
-        queries.append(Query(IMAGE_KIND, spec, relevant, drawing=drawing))
+        queries.append(Query(IMAGE_KIND, spec, relevant, drawing=unsold(sold[min(relevant)], rng)))
     return queries
+
+
+def unsold(product: Product, rng: random.Random) -> Product:
+    """A new design with the attributes of a product."""
+    return replace(product, seed=rng.getrandbits(48), article_id="0000000000", product_code="0000000")
 
 
 def queries_of(kind: Kind, products: Sequence[Product]) -> list[tuple[Spec, frozenset[str]]]:

@@ -6,8 +6,10 @@ can be asked for it) and in each Milvus collection (so an index can be asked whi
 
 import hashlib
 import json
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,11 +58,17 @@ class ModelContract(_Frozen):
     normalised: Literal[True] = True
     metric: Literal["IP"] = "IP"
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """64 hexadecimal digits over every field above."""
+        """64 hexadecimal digits over every field above. Kept: every search asks for it several times, at 12 us each."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Pydantic's own, without the fingerprint that was kept for the original."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("fingerprint", None)
+        return copied
 
     @classmethod
     def load(cls, repository: Path) -> "ModelContract":

@@ -13,10 +13,10 @@ from vitrine.domain import Deadline, Pixels, Vectors
 from vitrine.embedding.contract import ModelContract
 from vitrine.embedding.preprocess import prepare
 from vitrine.embedding.text_joiner import TextJoiner
-from vitrine.embedding.tokenizer import Tokenizer, check_query, pad_to_bucket
+from vitrine.embedding.tokenizer import TokenIds, Tokenizer, check_query, pad_to_bucket
 from vitrine.embedding.triton import TritonClient
-from vitrine.errors import DeadlineExceeded, EncoderUnavailable
-from vitrine.settings import ImageSettings, Settings
+from vitrine.errors import DeadlineExceeded, EncoderUnavailable, InvalidInput
+from vitrine.settings import Settings
 from vitrine.telemetry.stages import Stage, StageClock
 
 # A rolling update can put another model behind the same address without one failed call, so agreement is asked for
@@ -26,41 +26,46 @@ _AGREEMENT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class EncodedTexts:
-    """Embeddings of texts, float32 [n, dim], and which of the texts were longer than the model can read."""
+    """Embeddings of texts.
+
+    Args:
+        vectors: float32 [n, dim].
+        truncated: which of the texts were longer than the model can read.
+        tokens: how many ids the model read of each, BOS and EOT included.
+    """
 
     vectors: Vectors
     truncated: tuple[bool, ...]
+    tokens: tuple[int, ...] = ()
 
 
-class Encoder:
-    """Tokenises or decodes on this side, embeds on Triton's, and never mixes models.
+@dataclass(frozen=True, slots=True)
+class EncoderParts:
+    """What an encoder is made of.
 
     Args:
         contract: of the model repository whose tokenizer and image policy are used here.
         decode_pool: threads for decoding and resizing, which release the GIL for most of their time.
-        max_batch: rows in one call to Triton.
-        max_query_bytes: longest text accepted, in UTF-8 bytes.
     """
 
-    def __init__(
-        self,
-        contract: ModelContract,
-        tokenizer: Tokenizer,
-        triton: TritonClient,
-        decode_pool: ThreadPoolExecutor,
-        images: ImageSettings,
-        *,
-        max_batch: int,
-        max_query_bytes: int,
-    ) -> None:
-        self.contract = contract
-        self._tokenizer = tokenizer
-        self._triton = triton
-        self._texts = TextJoiner(triton.infer_text, max_batch=max_batch)
-        self._decode_pool = decode_pool
-        self._images = images
-        self._max_batch = max_batch
-        self._max_query_bytes = max_query_bytes
+    contract: ModelContract
+    tokenizer: Tokenizer
+    triton: TritonClient
+    decode_pool: ThreadPoolExecutor
+
+
+class Encoder:
+    """Tokenises or decodes on this side, embeds on Triton's, and never mixes models."""
+
+    def __init__(self, parts: EncoderParts, settings: Settings) -> None:
+        self.contract = parts.contract
+        self._tokenizer = parts.tokenizer
+        self._triton = parts.triton
+        self._decode_pool = parts.decode_pool
+        self._images = settings.images
+        self._max_batch = settings.triton.max_batch
+        self._max_query_bytes = settings.gateway.max_query_bytes
+        self._texts = TextJoiner(parts.triton.infer_text, max_batch=self._max_batch)
         self._agreed_until = 0.0
         self._agreement: asyncio.Task[None] | None = None
 
@@ -73,22 +78,38 @@ class Encoder:
             EncoderUnavailable, Overloaded, DeadlineExceeded, InternalError: see `TritonClient`.
         """
         with clock.stage(Stage.TOKENIZE):
-            for text in texts:
-                check_query(text, self._max_query_bytes)
-            tokens = self._tokenizer.encode(texts)
-            groups = pad_to_bucket(tokens, self._tokenizer.buckets)
-        vectors = np.empty((len(texts), self.contract.dimension), np.float32)
+            tokens = [self._tokenizer.encode_cleaned(text) for text in self._checked(texts)]
         with clock.stage(Stage.EMBED):
-            await self._ensure_agreement(deadline)
-            calls = [
-                (rows[start : start + self._max_batch], ids[start : start + self._max_batch])
-                for rows, ids in groups
-                for start in range(0, len(rows), self._max_batch)
-            ]
-            answers = await asyncio.gather(*(self._texts.infer_text(ids, deadline) for _, ids in calls))
+            vectors = await self._embed_tokens(tokens, deadline)
+        return EncodedTexts(
+            vectors, tuple(token.truncated for token in tokens), tuple(token.ids.size for token in tokens)
+        )
+
+    def _checked(self, texts: Sequence[str]) -> list[str]:
+        """The cleaned texts; where there are several, an error says which one it is about."""
+        cleaned = []
+        for index, text in enumerate(texts):
+            try:
+                cleaned.append(check_query(text, self._max_query_bytes))
+            except InvalidInput as error:
+                if len(texts) > 1:
+                    error.details["index"] = index
+                raise
+        return cleaned
+
+    async def _embed_tokens(self, tokens: Sequence[TokenIds], deadline: Deadline) -> Vectors:
+        groups = pad_to_bucket(tokens, self._tokenizer.buckets)
+        vectors = np.empty((len(tokens), self.contract.dimension), np.float32)
+        await self._ensure_agreement(deadline)
+        calls = [
+            (rows[start : start + self._max_batch], ids[start : start + self._max_batch])
+            for rows, ids in groups
+            for start in range(0, len(rows), self._max_batch)
+        ]
+        answers = await asyncio.gather(*(self._texts.infer_text(ids, deadline) for _, ids in calls))
         for (rows, _), answer in zip(calls, answers, strict=True):
             vectors[rows] = answer
-        return EncodedTexts(vectors, tuple(token.truncated for token in tokens))
+        return vectors
 
     async def encode_images(self, pictures: Sequence[bytes], deadline: Deadline, clock: StageClock) -> Vectors:
         """Embeds encoded pictures (JPEG, PNG, ...), in their order. Returns float32 [n, dim].
@@ -97,14 +118,22 @@ class Encoder:
             ImageRejected: a picture cannot be used; the subclass says why.
             ContractMismatch, EncoderUnavailable, Overloaded, DeadlineExceeded, InternalError: as for texts.
         """
-        loop = asyncio.get_running_loop()
-        with clock.stage(Stage.DECODE), deadline.bounding("decoding the picture"):
-            async with asyncio.timeout(deadline.remaining()):
-                pixels = await asyncio.gather(
-                    *(loop.run_in_executor(self._decode_pool, self.prepare, data) for data in pictures)
-                )
+        with clock.stage(Stage.DECODE):
+            pixels = await asyncio.gather(*(self.decode(data, deadline) for data in pictures))
         with clock.stage(Stage.EMBED):
             return await self.encode_pixels(np.stack(pixels), deadline)
+
+    async def decode(self, data: bytes, deadline: Deadline) -> Pixels:
+        """`prepare` in one of the threads for decoding, which all pictures of this process share.
+
+        Raises:
+            ImageRejected: the subclass says why.
+            DeadlineExceeded
+        """
+        loop = asyncio.get_running_loop()
+        with deadline.bounding("decoding the picture"):
+            async with asyncio.timeout(deadline.remaining()):
+                return await loop.run_in_executor(self._decode_pool, self.prepare, data)
 
     def prepare(self, data: bytes) -> Pixels:
         """Decodes one picture into the model's pixels, uint8 [size, size, 3]. Blocks; call it in a thread.
@@ -159,20 +188,23 @@ async def open_encoder(settings: Settings) -> AsyncIterator[Encoder]:
     Raises:
         ModelInvalid: the model repository's contract or tokenizer cannot be read.
     """
+    async with encoder_parts(settings) as parts:
+        yield Encoder(parts, settings)
+
+
+@asynccontextmanager
+async def encoder_parts(settings: Settings) -> AsyncIterator[EncoderParts]:
+    """Opens what an encoder is made of and closes it afterwards.
+
+    Raises:
+        ModelInvalid: as for `open_encoder`.
+    """
     contract = ModelContract.load(settings.model.repository)
     tokenizer = Tokenizer.load(settings.model.repository, contract)
     triton = TritonClient(settings.triton)
     pool = ThreadPoolExecutor(settings.images.decode_threads, thread_name_prefix="decode")
     try:
-        yield Encoder(
-            contract,
-            tokenizer,
-            triton,
-            pool,
-            settings.images,
-            max_batch=settings.triton.max_batch,
-            max_query_bytes=settings.gateway.max_query_bytes,
-        )
+        yield EncoderParts(contract, tokenizer, triton, pool)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         await triton.close()

@@ -21,9 +21,19 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from vitrine.embedding import foreign_formats
 from vitrine.embedding.contract import ImagePolicy
-from vitrine.errors import ImageCorrupt, ImageFormatUnsupported, ImageTooLarge, ImageTooManyPixels, VitrineError
+from vitrine.errors import (
+    ImageCorrupt,
+    ImageFormatUnsupported,
+    ImageTooLarge,
+    ImageTooManyPixels,
+    ImageUnrecognised,
+    VitrineError,
+)
 from vitrine.settings import ImageSettings
+
+_ACCEPTED = "JPEG, PNG, WebP, GIF, BMP and TIFF"
 
 _MAX_RESIZED_SIDES = 16
 """Up to this aspect ratio the whole picture is resized and then cropped, as the reference does. Above it only the part
@@ -73,8 +83,9 @@ def prepare(data: bytes, policy: ImagePolicy, limits: ImageSettings) -> npt.NDAr
     Raises:
         ImageTooLarge: more bytes than the limit.
         ImageTooManyPixels: the header declares more pixels than the limit; no pixel was allocated.
-        ImageFormatUnsupported: none of the formats above, or samples without a fixed white (32-bit, floating point).
-        ImageCorrupt: one of the formats, but truncated or damaged.
+        ImageFormatUnsupported: another format that is known, or samples without a fixed white (32-bit, floating point).
+        ImageUnrecognised: no picture at all.
+        ImageCorrupt: one of the formats above, but truncated or damaged.
     """
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(
@@ -112,7 +123,10 @@ def _plugin_for(data: bytes) -> Callable[[io.BytesIO], ImageFile]:
         return TiffImageFile
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
         return BmpImageFile
-    raise ImageFormatUnsupported("The data is not a JPEG, PNG, WebP, GIF, BMP or TIFF image.")
+    foreign = foreign_formats.name_of(data)
+    if foreign is not None:
+        raise ImageFormatUnsupported(f"{foreign} is not accepted; {_ACCEPTED} are.", format=foreign)
+    raise ImageUnrecognised(f"The data is no image; {_ACCEPTED} are accepted." if data else "The image is empty.")
 
 
 def _open(plugin: Callable[[io.BytesIO], ImageFile], data: bytes, limits: ImageSettings) -> ImageFile:

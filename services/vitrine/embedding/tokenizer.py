@@ -105,10 +105,11 @@ class Tokenizer:
 
         An empty text gives BOS and EOT alone.
         """
-        return [self._encode_one(text) for text in texts]
+        return [self.encode_cleaned(clean(text)) for text in texts]
 
-    def _encode_one(self, text: str) -> TokenIds:
-        ids = self._engine.encode(clean(text)).ids
+    def encode_cleaned(self, text: str) -> TokenIds:
+        """Encodes a text that has been cleaned already, such as what `check_query` returns."""
+        ids = self._engine.encode(text).ids
         truncated = len(ids) > self._context_length
         if truncated:
             ids = [*ids[: self._context_length - 1], self._eot]
@@ -132,12 +133,15 @@ def pad_to_bucket(tokens: Sequence[TokenIds], buckets: Sequence[int]) -> list[To
     return [_pad([tokens[row].ids for row in rows], rows, bucket) for bucket, rows in sorted(groups.items())]
 
 
-def check_query(text: str, max_bytes: int) -> None:
+def check_query(text: str, max_bytes: int) -> str:
     """Refuses a text query that cannot mean anything or is far over what the model can read.
 
     Args:
         text: as it was sent.
         max_bytes: most UTF-8 bytes.
+
+    Returns:
+        The cleaned text, on which alone the embedding depends.
 
     Raises:
         QueryTooLarge: more than `max_bytes`.
@@ -157,8 +161,10 @@ def check_query(text: str, max_bytes: int) -> None:
         raise _too_large(size, max_bytes, "")
     if "\0" in text:
         raise TextMalformed("The query contains a NUL character.", position=text.index("\0"))
-    if not has_visible_character(clean(text)):
+    cleaned = clean(text)
+    if not has_visible_character(cleaned):
         raise QueryEmpty("The query has no visible character.")
+    return cleaned
 
 
 def build_tokenizer_json(vocab: Mapping[str, int], merges: Iterable[str] | Iterable[tuple[str, str]]) -> str:

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -57,7 +57,11 @@ class DrainingServer(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Serves until a signal."""
+    """Serves until a signal.
+
+    Raises:
+        SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used.
+    """
     gateway = settings.gateway
     app = create_app(settings)
     config = uvicorn.Config(
@@ -82,8 +86,7 @@ def main() -> None:
     try:
         settings = read_settings()
     except SettingsInvalid as error:
-        sys.stderr.write(f"{error.message}\n")
-        sys.exit(2)
+        _refuse(error)
     configure_logging(settings.telemetry)
     try:
         # The lifespan would fail over the same, but the server tells such failures as a stack trace.
@@ -91,7 +94,15 @@ def main() -> None:
     except ModelInvalid as error:
         logger.critical(error.message, extra={FIELDS: {"code": error.code}})
         sys.exit(3)
-    serve(settings)
+    try:
+        serve(settings)
+    except SettingsInvalid as error:
+        _refuse(error)
+
+
+def _refuse(error: SettingsInvalid) -> NoReturn:
+    sys.stderr.write(f"{error.message}\n")
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,30 @@
 """The composition root of the HTTP process: everything is built here and handed down."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 
-from vitrine.embedding.encoder import open_encoder
+from vitrine.embedding.caching_encoder import open_caching_encoder
 from vitrine.gateway.admission import Admission, BodyLimit
+from vitrine.gateway.auth.authenticator import open_authenticator
+from vitrine.gateway.auth.edge import Authenticate, OwnSite
+from vitrine.gateway.auth.openapi import describe_access
 from vitrine.gateway.dependencies import Services
 from vitrine.gateway.errors import CODES
 from vitrine.gateway.failures import answer_failures
 from vitrine.gateway.health import DEPENDENCY_OF, Readiness
+from vitrine.gateway.items.folder import open_folder
+from vitrine.gateway.items.pictures import ItemPictures
+from vitrine.gateway.items.writing import ItemStore
 from vitrine.gateway.middleware import Observe
-from vitrine.gateway.openapi import describe
+from vitrine.gateway.openapi import describe, operation_id
 from vitrine.gateway.page import docs_router, page_router
 from vitrine.gateway.pictures import Pictures
-from vitrine.gateway.routes import collections, items, machines, search, ui
+from vitrine.gateway.remote_images.fetching import open_remote_images
+from vitrine.gateway.routes import collections, embeddings, items, limits, machines, multi_search, search, ui
 from vitrine.gateway.routes.media import media_router
 from vitrine.search.searcher import Searcher
 from vitrine.settings import GatewaySettings, Settings
@@ -26,12 +34,16 @@ from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.directory import CollectionDirectory
 from vitrine.vectorstore.searcher import VectorSearcher
+from vitrine.vectorstore.writer import CollectionWriter
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The whole HTTP application. Connects to nothing before its lifespan starts, and starts without its dependencies.
 
     `app.state.services` holds the `Services` while the lifespan lasts.
+
+    Raises:
+        SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used.
     """
     release = version("vitrine")
     routers = _routers(settings.gateway)
@@ -42,12 +54,14 @@ def create_app(settings: Settings) -> FastAPI:
         codes=CODES,
         dependencies=set(DEPENDENCY_OF.values()),
     )
+    authenticator = open_authenticator(settings, metrics)
     tracing = open_tracing(settings.telemetry, "vitrine-gateway", release)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with _open_services(settings, metrics) as services:
+            fresh = nullcontext() if authenticator is None else authenticator.kept_fresh()
+            async with fresh, _open_services(settings, metrics) as services:
                 app.state.services = services
                 yield
         finally:
@@ -63,11 +77,13 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
     )
     for router in routers:
         app.include_router(router)
     answer_failures(app)
-    describe(app, settings.gateway)
+    describe(app, settings)
+    describe_access(app, authenticated=authenticator is not None)
     # The last one added is the outermost.
     app.add_middleware(
         BodyLimit,
@@ -75,13 +91,26 @@ def create_app(settings: Settings) -> FastAPI:
         timeout_s=settings.gateway.max_timeout_ms / 1000,
     )
     app.add_middleware(Admission, permits=settings.gateway.max_in_flight, metrics=metrics)
+    if authenticator is None:
+        app.add_middleware(OwnSite, loopback_only=settings.auth.mode == "auto")
+    else:
+        app.add_middleware(Authenticate, authenticator=authenticator)
     app.add_middleware(Observe, metrics=metrics, tracing=tracing)
     return app
 
 
 def _routers(settings: GatewaySettings) -> list[APIRouter]:
     """Searching first: routes are matched in this order."""
-    routers = [search.router, collections.router, items.router, ui.router, machines.router]
+    routers = [
+        search.router,
+        multi_search.router,
+        embeddings.router,
+        collections.router,
+        items.router,
+        limits.router,
+        ui.router,
+        machines.router,
+    ]
     if settings.media_root is not None:
         routers.append(media_router(settings.media_root))
     return [*routers, docs_router(), page_router(settings.media_base_url)]
@@ -94,8 +123,22 @@ async def _open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIt
     Raises:
         ModelInvalid: the model repository's contract or tokenizer cannot be read.
     """
-    async with open_encoder(settings) as encoder, await MilvusConnection.open(settings.milvus) as connection:
+    async with (
+        open_caching_encoder(settings, metrics.embedding_cache) as encoder,
+        await MilvusConnection.open(settings.milvus) as connection,
+        open_remote_images(settings.remote_images, settings.images) as remote_images,
+    ):
+        pictures = Pictures(settings.images, remote_images)
         admin = CollectionAdmin(connection)
-        searcher = Searcher(encoder, CollectionDirectory(admin), VectorSearcher(connection))
+        searcher = Searcher(encoder, CollectionDirectory(admin), VectorSearcher(connection), settings.search)
         readiness = Readiness(searcher, metrics, settings.gateway)
-        yield Services(settings, searcher, admin, readiness, metrics, Pictures(settings.images))
+        with open_folder(settings.items.images_root, settings.images.max_bytes) as folder:
+            items = ItemStore(
+                admin,
+                searcher.vectors,
+                encoder,
+                ItemPictures(pictures, folder, encoder, at_once=settings.images.decode_threads),
+                partial(CollectionWriter, connection),
+                metrics.items,
+            )
+            yield Services(settings, searcher, admin, readiness, metrics, pictures, items)

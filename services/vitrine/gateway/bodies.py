@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,15 +12,22 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from vitrine.errors import FilterInvalid, InvalidInput, TextMalformed, VitrineError
+from vitrine.errors import InvalidInput, TextMalformed, VitrineError
+from vitrine.gateway.bounds import Bounds, bounds_of, member_of
 from vitrine.gateway.context import RequestContext
+from vitrine.gateway.dependencies import services_of
 from vitrine.gateway.errors import ContentTypeUnsupported, FormMalformed, JsonMalformed
+from vitrine.gateway.schemas.search import PART_KINDS
 
 MULTIPART: Final = "multipart/form-data"
 _JSON: Final = "application/json"
-_MAX_FORM_FIELDS: Final = 16
-_MAX_FIELD_BYTES: Final = 64 * 1024
+MAX_FORM_FIELDS: Final = 16
+MAX_FIELD_BYTES: Final = 256 * 1024
+"""Sixteen parts with texts of 8 KiB, and some."""
 _MOST_ERRORS_TOLD: Final = 20
+_LONGEST_PATH_TOLD: Final = 200
+_BEFORE_VALUES: Final = frozenset((b"", b" ", b"\t", b"\n", b"\r", b":", b",", b"[", b"-"))
+_MOST_LOOKED_AT: Final = 1_000
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -36,10 +44,12 @@ async def read_json(request: Request, model: type[Model]) -> Model:
         raise ContentTypeUnsupported(f"This route reads {_JSON}, not {kind or 'a body without a type'}.", given=kind)
     body = await request.body()
     RequestContext.of(request.scope).clock.restart()
+    if _names_no_number(body):
+        raise JsonMalformed("NaN and Infinity are no JSON.")
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _json_error(error, body) from error
+        raise _json_error(error, body, _bounds(request)) from error
 
 
 async def read_form(request: Request, model: type[Model], file_field: str) -> tuple[Model, bytes]:
@@ -48,6 +58,17 @@ async def read_form(request: Request, model: type[Model], file_field: str) -> tu
     Raises:
         ContentTypeUnsupported, FormMalformed, InvalidInput: it is no such form.
         BodyTooLarge, BodyTimedOut, ClientGone: see `admission.BodyLimit`.
+    """
+    form, content = await read_fields(request, model, file_field)
+    if content is None:
+        raise InvalidInput(f"The form needs a file in its field `{file_field}`.", field=file_field)
+    return form, content
+
+
+async def read_fields(request: Request, model: type[Model], file_field: str) -> tuple[Model, bytes | None]:
+    """A multipart form of the members of a model and perhaps a file.
+
+    Raises: as `read_form`.
     """
     kind, _ = _content_type(request)
     if kind != MULTIPART:
@@ -58,8 +79,8 @@ async def read_form(request: Request, model: type[Model], file_field: str) -> tu
         request.headers,
         request.stream(),
         max_files=1,
-        max_fields=_MAX_FORM_FIELDS,
-        max_part_size=_MAX_FIELD_BYTES,
+        max_fields=MAX_FORM_FIELDS,
+        max_part_size=MAX_FIELD_BYTES,
     )
     # A picture stays in memory, which the body limit bounds: the process may run on a read-only file system.
     parser.spool_max_size = sys.maxsize
@@ -70,42 +91,55 @@ async def read_form(request: Request, model: type[Model], file_field: str) -> tu
     RequestContext.of(request.scope).clock.restart()
     try:
         upload = form.get(file_field)
-        if not isinstance(upload, UploadFile):
-            raise InvalidInput(f"The form needs a file in its field `{file_field}`.", field=file_field)
+        if upload is not None and not isinstance(upload, UploadFile):
+            raise InvalidInput(f"The form's field `{file_field}` must be a file.", field=file_field)
         fields = {name: value for name, value in form.multi_items() if name != file_field}
-        return _validated(model, fields), await upload.read()
+        read = _validated(model, fields, _bounds(request))
+        return read, None if upload is None else await upload.read()
     finally:
         await form.close()
 
 
-def invalid_input(errors: Sequence[Mapping[str, Any]]) -> VitrineError:
-    """Pydantic's findings as one of our errors; what the caller sent is not echoed."""
-    told = [
-        {"path": ".".join(str(step) for step in error["loc"]), "message": error["msg"], "type": error["type"]}
-        for error in errors[:_MOST_ERRORS_TOLD]
-    ]
+def invalid_input(errors: Sequence[Mapping[str, Any]], bounds: Mapping[str, Bounds]) -> VitrineError:
+    """Pydantic's findings as one of our errors; what the caller sent is not echoed.
+
+    Args:
+        errors: findings.
+        bounds: from `bounds_of`; told with the members they are of, whatever is wrong with those.
+    """
+    told = [_finding(error, bounds) for error in errors[:_MOST_ERRORS_TOLD]]
     first = told[0]
     where = f"{first['path']}: " if first["path"] else ""
-    return InvalidInput(f"{where}{first['message']}.", errors=told)
+    between = f" (from {first['minimum']:g} to {first['maximum']:g})" if "minimum" in first else ""
+    limits = {key: first[key] for key in ("minimum", "maximum") if key in first}
+    return InvalidInput(f"{where}{first['message']}{between}.", field=first["path"], **limits, errors=told)
 
 
-def parse_filter_text(text: str) -> object:
-    """A filter that came as text.
-
-    Raises:
-        FilterInvalid: it is no JSON.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FilterInvalid("The filter is not JSON.") from error
+def _finding(error: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> dict[str, Any]:
+    steps = [step for n, step in enumerate(error["loc"]) if not _is_tag(error["loc"], n)]
+    told = {"path": ".".join(map(str, steps))[:_LONGEST_PATH_TOLD], "message": error["msg"], "type": error["type"]}
+    return told | (found._asdict() if (found := bounds.get(member_of(steps))) else {})
 
 
-def _validated(model: type[Model], fields: Mapping[str, object]) -> Model:
+def _is_tag(path: Sequence[object], n: int) -> bool:
+    """Whether a step is not into what was sent, but which of its kinds a part was taken for."""
+    return 0 < n < len(path) - 1 and isinstance(path[n - 1], int) and path[n] in PART_KINDS
+
+
+def _bounds(request: Request) -> Mapping[str, Bounds]:
+    return bounds_of(services_of(request).settings)
+
+
+def _validated(model: type[Model], fields: Mapping[str, object], bounds: Mapping[str, Bounds]) -> Model:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise invalid_input(error.errors(include_url=False, include_input=False, include_context=False)) from error
+        raise invalid_input(findings_of(error), bounds) from error
+
+
+def findings_of(error: ValidationError) -> Sequence[Mapping[str, Any]]:
+    """What pydantic found, without what was sent."""
+    return error.errors(include_url=False, include_input=False, include_context=False)
 
 
 def _content_type(request: Request) -> tuple[str, Mapping[bytes, bytes]]:
@@ -113,14 +147,36 @@ def _content_type(request: Request) -> tuple[str, Mapping[bytes, bytes]]:
     return kind.decode("latin-1").lower(), options
 
 
-def _json_error(error: ValidationError, body: bytes) -> VitrineError:
-    findings = error.errors(include_url=False, include_input=False, include_context=False)
+def _json_error(error: ValidationError, body: bytes, bounds: Mapping[str, Bounds]) -> VitrineError:
+    findings = findings_of(error)
     if findings[0]["type"] != "json_invalid":
-        return invalid_input(findings)
+        return invalid_input(findings, bounds)
     message = str(findings[0]["msg"])
     if ("escape" in message or "surrogate" in message) and _is_json(body):
         return TextMalformed("A text in the body holds half a surrogate pair, which is no Unicode.")
     return JsonMalformed(f"{message}.")
+
+
+def _names_no_number(body: bytes) -> bool:
+    """Whether `NaN` or `Infinity` stands where a value would: pydantic reads them, the grammar does not have them."""
+    if not any(_may_be_value(body, word) for word in (b"NaN", b"Infinity")):
+        return False
+    found: list[str] = []
+    with suppress(ValueError, RecursionError):
+        json.loads(body, parse_constant=found.append)
+    return bool(found)
+
+
+def _may_be_value(body: bytes, word: bytes) -> bool:
+    """Whether a word stands behind what a value stands behind. In a picture's base64 it occurs by chance, and does not."""
+    at = body.find(word)
+    for _ in range(_MOST_LOOKED_AT):
+        if at == -1:
+            return False
+        if body[at - 1 : at] in _BEFORE_VALUES:
+            return True
+        at = body.find(word, at + 1)
+    return True
 
 
 def _is_json(body: bytes) -> bool:

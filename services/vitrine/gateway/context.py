@@ -6,6 +6,7 @@ from starlette.types import Scope
 
 from vitrine.errors import VitrineError
 from vitrine.gateway.auth.principal import Principal
+from vitrine.gateway.auth.rates import TokenBucket
 from vitrine.telemetry.stages import StageClock
 
 _KEY = "vitrine.context"
@@ -20,6 +21,7 @@ class RequestContext:
         clock: times of the stages; starts anew when the body is complete, since its way here is not our work.
         trace_id: None when tracing is off.
         principal: who asks; None where no route of the API is meant.
+        allowance: what the caller's requests are taken from; None when nothing limits them.
         failure: the error that was answered, if any.
         facts: more fields for the log line.
     """
@@ -28,12 +30,25 @@ class RequestContext:
     clock: StageClock
     trace_id: str | None = None
     principal: Principal | None = None
+    allowance: TokenBucket | None = None
     failure: VitrineError | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
     def attach(self, scope: Scope) -> None:
         """Makes the context findable from the ASGI scope."""
         scope[_KEY] = self
+
+    def charge(self, requests: int) -> None:
+        """Charges a request that stands for several. The edge has charged every request 1; this is what comes on top.
+
+        Args:
+            requests: for n searches in one request, n - 1.
+
+        Raises:
+            RateLimited: the caller's rate does not allow that many now; nothing has been done yet.
+        """
+        if self.allowance is not None and requests > 0:
+            self.allowance.take_more(requests)
 
     @staticmethod
     def of(scope: Scope) -> "RequestContext":

@@ -5,9 +5,11 @@ from typing import Annotated
 
 from fastapi import Header, Path, Request
 
-from vitrine.gateway.auth.principal import ANYBODY, Principal
+from vitrine.gateway.auth.errors import Unauthenticated
+from vitrine.gateway.auth.principal import Principal
 from vitrine.gateway.context import RequestContext
 from vitrine.gateway.health import Readiness
+from vitrine.gateway.items.writing import ItemStore
 from vitrine.gateway.pictures import Pictures
 from vitrine.gateway.schemas.common import NAME_PATTERN, TimeoutMs
 from vitrine.search.searcher import Searcher
@@ -26,6 +28,7 @@ class Services:
     readiness: Readiness
     metrics: GatewayMetrics
     pictures: Pictures
+    items: ItemStore
 
     @property
     def media_base_url(self) -> str | None:
@@ -45,8 +48,15 @@ def services_of(request: Request) -> Services:
 
 
 def caller_of(request: Request) -> Principal:
-    """Who sends a request of the API; the edge has let them in."""
-    return RequestContext.of(request.scope).principal or ANYBODY
+    """Who sends a request of the API; the edge has let them in.
+
+    Raises:
+        Unauthenticated: the request did not come through the edge's gate.
+    """
+    principal = RequestContext.of(request.scope).principal
+    if principal is None:
+        raise Unauthenticated("no caller")
+    return principal
 
 
 Alias = Annotated[str, Path(pattern=NAME_PATTERN, description="Alias or name of a collection.")]

@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from vitrine import errors
 from vitrine.errors import Unavailable, VitrineError
-from vitrine.gateway.auth.errors import CrossSite, RateLimited, ScopeMissing, Unauthenticated
+from vitrine.gateway.auth.errors import CrossSite, IssuerUnavailable, RateLimited, ScopeMissing, Unauthenticated
 from vitrine.gateway.context import RequestContext
+from vitrine.gateway.items.errors import ItemDuplicate, WriteUnconfirmed
 
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -147,9 +148,12 @@ ANSWERS: Final[Mapping[type[VitrineError], Answer]] = {
     JsonMalformed: Answer(400, "The body is not JSON"),
     FormMalformed: Answer(400, "The body is not a form"),
     Unauthenticated: Answer(401, "Credentials are needed"),
+    IssuerUnavailable: Answer(503, "Tokens cannot be checked now", retry=True, told=False),
     ScopeMissing: Answer(403, "Not allowed"),
     CrossSite: Answer(403, "Not allowed from another site"),
     RateLimited: Answer(429, "Too many requests"),
+    ItemDuplicate: Answer(422, "Two entries have one id"),
+    WriteUnconfirmed: Answer(503, "The write is not confirmed", retry=True),
     RouteNotFound: Answer(404, "No such path"),
     MethodNotAllowed: Answer(405, "The method is not allowed here"),
     RequestRefused: Answer(400, "The request is refused"),

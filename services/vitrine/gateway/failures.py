@@ -10,7 +10,9 @@ from starlette.responses import Response
 
 from vitrine.errors import VitrineError
 from vitrine.gateway.bodies import invalid_input
+from vitrine.gateway.bounds import bounds_of
 from vitrine.gateway.context import RequestContext
+from vitrine.gateway.dependencies import services_of
 from vitrine.gateway.errors import MethodNotAllowed, RequestRefused, RouteNotFound, problem_response
 
 
@@ -23,7 +25,7 @@ def answer_failures(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        return _answer(request, invalid_input(error.errors()))
+        return _answer(request, invalid_input(error.errors(), bounds_of(services_of(request).settings)))
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:

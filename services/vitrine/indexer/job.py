@@ -112,7 +112,15 @@ async def _open_source(request: IndexRequest, settings: Settings, control: RunCo
 
 def _wanted(request: IndexRequest, source: Source) -> Wanted:
     header = source.header
-    return Wanted(request.collection, header.dimension, header.fields, request.index, header.fingerprint, header.model)
+    return Wanted(
+        alias=request.collection,
+        dimension=header.dimension,
+        fields=header.fields,
+        index=request.index,
+        fingerprint=header.fingerprint,
+        model=header.model,
+        group_name=header.group_name,
+    )
 
 
 def _files(request: IndexRequest, settings: Settings, collection: str) -> RunFiles:

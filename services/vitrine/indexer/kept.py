@@ -47,6 +47,7 @@ class KeptHeader:
         fields: of the catalogue.
         mapping: name of the mapping file.
         mapping_digest: of its content.
+        group_name: the column that groups came from; empty when there was none, or in older parts.
     """
 
     fingerprint: str
@@ -55,6 +56,7 @@ class KeptHeader:
     fields: tuple[FieldSpec, ...]
     mapping: str
     mapping_digest: str
+    group_name: str = ""
 
     def schema(self) -> pa.Schema:
         """Columns of a part: id, embedding, title, group, image_path, content_hash, then the catalogue's fields."""

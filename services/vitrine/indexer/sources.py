@@ -94,6 +94,7 @@ class CatalogueSource:
             fields=catalogue.fields,
             mapping=mapping.name,
             mapping_digest=mapping.digest,
+            group_name="" if mapping.group is None else mapping.group.column,
         )
         self.total = total
         self._catalogue = catalogue

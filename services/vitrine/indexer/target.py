@@ -45,6 +45,7 @@ class Wanted:
         index: None: whatever the collection has, and the default for a new one.
         fingerprint: of the model.
         model: its name for people.
+        group_name: what the catalogue calls its group column.
     """
 
     alias: str
@@ -53,6 +54,7 @@ class Wanted:
     index: IndexParams | None
     fingerprint: str
     model: str
+    group_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,7 @@ async def _new(admin: CollectionAdmin, wanted: Wanted, on_progress: Progress) ->
         index=wanted.index or parse_index(DEFAULT_INDEX, {}),
         fingerprint=wanted.fingerprint,
         model=wanted.model,
+        group_name=wanted.group_name,
     )
     return await admin.create(spec, on_progress=on_progress)
 

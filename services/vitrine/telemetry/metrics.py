@@ -1,6 +1,7 @@
 """Prometheus metrics of the HTTP process, in a registry of their own. Every label's values are a closed set."""
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
@@ -16,6 +17,67 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNMATCHED = "unmatched"
 """Route label of requests that matched no route; their paths are anybody's invention and never become a label."""
+
+
+class QueryKind(StrEnum):
+    """What is embedded for a query; a label's values."""
+
+    TEXT = "text"
+    IMAGE = "image"
+
+
+class CacheOutcome(StrEnum):
+    """What became of a wish for an embedding; a label's values."""
+
+    HIT = "hit"
+    MISS = "miss"
+    COALESCED = "coalesced"
+    """It was under way already, so it was waited for."""
+
+
+class ItemOutcome(StrEnum):
+    """What became of an item that was to be written or deleted; a label's values."""
+
+    CREATED = "created"
+    REPLACED = "replaced"
+    DELETED = "deleted"
+    REJECTED = "rejected"
+    """It could not be stored as it was sent."""
+    MISSING = "missing"
+    """It was to be deleted and was not there."""
+    UNCONFIRMED = "unconfirmed"
+    """Milvus did not say whether it was written."""
+
+
+class EmbeddingCacheMetrics:
+    """What the cache of query embeddings counts: the hit rate is hits over all outcomes.
+
+    Args:
+        registry: where the series are.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        requests = Counter(
+            "vitrine_embedding_cache_requests",
+            "Embeddings asked for, by where they came from.",
+            ("kind", "outcome"),
+            registry=registry,
+        )
+        self.outcomes = {
+            (kind, outcome): requests.labels(kind, outcome) for kind in QueryKind for outcome in CacheOutcome
+        }
+        self.bytes = Gauge(
+            "vitrine_embedding_cache_bytes", "Memory of the embeddings kept, keys included.", registry=registry
+        )
+        self.entries = Gauge("vitrine_embedding_cache_entries", "Embeddings kept.", registry=registry)
+        evictions = Counter(
+            "vitrine_embedding_cache_evictions",
+            "Embeddings given up: for want of room, or found to be too old.",
+            ("reason",),
+            registry=registry,
+        )
+        self.evicted = evictions.labels("size")
+        self.expired = evictions.labels("age")
 
 
 class GatewayMetrics:
@@ -81,6 +143,19 @@ class GatewayMetrics:
             "1 while Triton, the tokenizer and the default collection do not share one model.",
             registry=self.registry,
         )
+        self.embedding_cache = EmbeddingCacheMetrics(self.registry)
+        items = Counter(
+            "vitrine_items", "Items of write requests by what became of them.", ("outcome",), registry=self.registry
+        )
+        self.items = {outcome: items.labels(outcome) for outcome in ItemOutcome}
+        stale = Gauge(
+            "vitrine_auth_source_stale",
+            "1 while the file of keys or the issuer's public keys cannot be read and those read before are used.",
+            ("source",),
+            registry=self.registry,
+        )
+        self.auth_keys_stale = stale.labels("keys")
+        self.auth_issuer_stale = stale.labels("issuer")
 
     def observe_request(self, route: str | None, method: str, status: int, seconds: float) -> None:
         """Counts one answered request and its time. `status` is a code such as 404; the label is its class, 4xx."""

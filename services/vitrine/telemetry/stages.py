@@ -16,6 +16,7 @@ class Stage(StrEnum):
     EMBED = "embed"
     SEARCH = "search"
     HYDRATE = "hydrate"
+    WRITE = "write"
 
 
 class StageClock:

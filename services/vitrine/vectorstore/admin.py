@@ -97,6 +97,14 @@ class CollectionAdmin(CollectionReader):
         if on_progress is not None:
             on_progress(f"loading {name}", 1.0)
 
+    async def begin_load(self, name: str, deadline: Deadline | None = None) -> None:
+        """Asks Milvus to load a collection and waits for its word alone: the loading goes on by itself."""
+        until = self._until(deadline, waits=False)
+        request = milvus_pb2.LoadCollectionRequest(collection_name=name)
+        await self._connection.call(
+            "LoadCollection", request, seconds=until.remaining(), doing="load the collection", collection=name
+        )
+
     async def release(self, name: str, deadline: Deadline | None = None) -> None:
         """Takes a collection out of memory; its data stays. No error when it is out."""
         until = self._until(deadline)

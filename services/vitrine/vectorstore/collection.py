@@ -39,6 +39,7 @@ _COLLECTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _MAX_FIELDS = 56  # Milvus takes 64 in all
 _MAX_TEXT_BYTES = 65_535
+_MAX_GROUP_NAME_BYTES = 256
 _DIMENSIONS = (2, 32_768)
 
 PROPERTY_BUILD_ID = "vitrine_build_id"
@@ -47,6 +48,7 @@ _PROPERTY_FIELDS = "vitrine_fields"
 _PROPERTY_INDEX = "vitrine_index"
 _PROPERTY_FINGERPRINT = "vitrine_fingerprint"
 _PROPERTY_MODEL = "vitrine_model"
+_PROPERTY_GROUP_NAME = "vitrine_group_name"
 _PROPERTY_CREATED = "vitrine_created_at"
 
 COLUMN_TYPES = {
@@ -68,6 +70,7 @@ class CollectionSpec:
         index: kind and settings of the vector index.
         fingerprint: of the model contract whose vectors it will hold.
         model: that model's name for people.
+        group_name: what the catalogue calls the column that groups come from; empty when it has none.
 
     Raises:
         InvalidInput: a name, dimension or field that Milvus or the API cannot have.
@@ -80,6 +83,7 @@ class CollectionSpec:
     index: IndexParams
     fingerprint: str
     model: str
+    group_name: str = ""
 
     def __post_init__(self) -> None:
         if not valid_collection_name(self.name):
@@ -95,6 +99,10 @@ class CollectionSpec:
             )
         self.index.check_dimension(self.dimension)
         _check_fields(self.fields)
+        if len(self.group_name.encode()) > _MAX_GROUP_NAME_BYTES:
+            raise LimitExceeded(
+                f"The group column's name has {_MAX_GROUP_NAME_BYTES} bytes at most.", maximum=_MAX_GROUP_NAME_BYTES
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,7 @@ class CollectionInfo:
         created_at: in UTC.
         loaded: in memory, so that it can be searched.
         aliases: names that point at it now.
+        group_name: what its catalogue calls the group column; empty when that is not known.
     """
 
     name: str
@@ -128,6 +137,7 @@ class CollectionInfo:
     created_at: datetime
     loaded: bool
     aliases: tuple[str, ...]
+    group_name: str = ""
 
     @property
     def complete(self) -> bool:
@@ -162,6 +172,7 @@ def properties_of(spec: CollectionSpec, *, attempt: str, created_at: datetime) -
         _PROPERTY_INDEX: json.dumps(spec.index.describe()),
         _PROPERTY_FINGERPRINT: spec.fingerprint,
         _PROPERTY_MODEL: spec.model,
+        _PROPERTY_GROUP_NAME: spec.group_name,
         _PROPERTY_CREATED: created_at.isoformat(),
     }
 
@@ -187,6 +198,7 @@ def info_from(description: Mapping[str, Any], *, rows: int, loaded: bool) -> Col
             created_at=datetime.fromisoformat(properties[_PROPERTY_CREATED]),
             loaded=loaded,
             aliases=tuple(sorted(description.get("aliases", ()))),
+            group_name=properties.get(_PROPERTY_GROUP_NAME, ""),
         )
     except (KeyError, ValueError, TypeError, InvalidInput) as error:
         raise CollectionNotFound(

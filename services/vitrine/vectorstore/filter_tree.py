@@ -4,17 +4,41 @@ A comparison with a value that an item does not have is false, whatever the oper
 true. Texts compare by their UTF-8 bytes; an empty text counts as no value.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from vitrine.domain import FieldValue
+from vitrine.domain import FieldType, FieldValue
 from vitrine.errors import FilterInvalid
 
 MAX_DEPTH = 8
 MAX_NODES = 100
 MAX_VALUES = 1_000
 MAX_VALUE_BYTES = 1_024
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A value written without quotes: whether `5` is a text or a number, the type of its field decides."""
+
+    text: str
+
+    def read_as(self, kind: FieldType) -> FieldValue:
+        """The value for a field of that type; the text, which fits none but a text field, where it cannot be one."""
+        if kind is FieldType.INTEGER and _WHOLE.fullmatch(self.text):
+            return int(self.text)
+        if kind is FieldType.NUMBER and _NUMBER.fullmatch(self.text):
+            return float(self.text)
+        if kind is FieldType.FLAG and self.text.lower() in ("true", "false"):
+            return self.text.lower() == "true"
+        return self.text
+
+
+FilterValue: TypeAlias = FieldValue | Bare
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +67,7 @@ class Eq:
     """Equal. `field` is a declared field or one of `id`, `title`, `group`; so everywhere below."""
 
     field: str
-    value: FieldValue
+    value: FilterValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +75,7 @@ class Ne:
     """Has a value, and another one."""
 
     field: str
-    value: FieldValue
+    value: FilterValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +83,7 @@ class Lt:
     """Less than."""
 
     field: str
-    value: FieldValue
+    value: FilterValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +91,7 @@ class Le:
     """Less or equal."""
 
     field: str
-    value: FieldValue
+    value: FilterValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +99,7 @@ class Gt:
     """Greater than."""
 
     field: str
-    value: FieldValue
+    value: FilterValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +107,7 @@ class Ge:
     """Greater or equal."""
 
     field: str
-    value: FieldValue
+    value: FilterValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +115,7 @@ class In:
     """Equal to one of the values."""
 
     field: str
-    values: tuple[FieldValue, ...]
+    values: tuple[FilterValue, ...]
 
 
 @dataclass(frozen=True, slots=True)

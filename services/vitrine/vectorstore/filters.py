@@ -15,10 +15,12 @@ from vitrine.vectorstore.filter_tree import (
     MAX_VALUES,
     All,
     AnyOf,
+    Bare,
     Comparison,
     Eq,
     Exists,
     FilterTree,
+    FilterValue,
     Ge,
     Gt,
     In,
@@ -48,8 +50,11 @@ __all__ = [
     "Not",
     "Prefix",
     "any_id_of",
+    "any_of",
+    "both",
     "compile_filter",
     "excluding_ids",
+    "none_of",
     "parse_filter",
     "quote",
 ]
@@ -66,13 +71,18 @@ _RESERVED = {
 }
 
 
-def compile_filter(tree: FilterTree, fields: Sequence[FieldSpec]) -> str:
+def compile_filter(tree: FilterTree, fields: Sequence[FieldSpec], group_name: str = "") -> str:
     """The expression Milvus takes. Every value of the tree ends up as a quoted literal or a number.
+
+    Args:
+        tree: what items must satisfy.
+        fields: of the collection.
+        group_name: another name of `group`, the catalogue's own, unless a field has it.
 
     Raises:
         FilterInvalid: an unknown or unfilterable field, a value of another type, or more than the limits allow.
     """
-    return _Compiler(fields).compile(tree)
+    return _Compiler(fields, group_name).compile(tree)
 
 
 def excluding_ids(tree: FilterTree | None, ids: Sequence[str]) -> FilterTree:
@@ -98,14 +108,30 @@ def quote(text: str) -> str:
 
 def any_id_of(ids: Iterable[str]) -> str:
     """The expression that holds for the items of these ids."""
-    return f"{ID} in [{', '.join(quote(item_id) for item_id in ids)}]"
+    return any_of(ID, ids)
+
+
+def any_of(column: str, values: Iterable[FieldValue]) -> str:
+    """The expression that holds for items with one of the values, as they are stored, in a column."""
+    return f"{column} in [{', '.join(map(_literal, values))}]"
+
+
+def none_of(column: str, values: Iterable[FieldValue]) -> str:
+    """The expression that holds for the others; there is at least one value."""
+    return f"(not ({any_of(column, values)}))"
+
+
+def both(one: str, other: str) -> str:
+    """The expression that holds where two do; an empty one holds everywhere."""
+    return f"({one}) and ({other})" if one and other else one or other
 
 
 class _Compiler:
     """One walk over one tree, counting as it goes."""
 
-    def __init__(self, fields: Sequence[FieldSpec]) -> None:
-        self._columns = {field.name: (field.name, field) for field in fields if field.filterable} | _RESERVED
+    def __init__(self, fields: Sequence[FieldSpec], group_name: str) -> None:
+        declared = {field.name: (field.name, field) for field in fields if field.filterable}
+        self._columns = ({group_name: _RESERVED["group"]} if group_name else {}) | declared | _RESERVED
         self._nodes = 0
         self._values = 0
 
@@ -145,7 +171,7 @@ class _Compiler:
             return f"({expression} and {column} != {_literal(ABSENT[field.type])})"
         return f"({expression})"
 
-    def _in(self, name: str, values: tuple[FieldValue, ...]) -> str:
+    def _in(self, name: str, values: tuple[FilterValue, ...]) -> str:
         column, field = self._column(name)
         if not values:
             raise FilterInvalid(f"`in` of field {name!r} needs at least one value.", field=name)
@@ -168,9 +194,11 @@ class _Compiler:
             )
         return found
 
-    def _value(self, field: FieldSpec, value: FieldValue) -> str:
+    def _value(self, field: FieldSpec, value: FilterValue) -> str:
         self._values += 1
         within(self._values, MAX_VALUES, "values", spare=_OWN_VALUES)
+        if isinstance(value, Bare):
+            value = value.read_as(field.type)
         checked = _CHECKS[field.type](value)
         if checked is None:
             raise FilterInvalid(

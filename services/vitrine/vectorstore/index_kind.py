@@ -46,12 +46,14 @@ class IndexParams(ABC):
         return {name: value for name, value in self.settings().items() if name not in self.search_names}
 
     @abstractmethod
-    def search_params(self, overrides: Mapping[str, int], *, limit: int) -> dict[str, int]:
+    def search_params(self, overrides: Mapping[str, int], *, limit: int, reach: int = 0) -> dict[str, int]:
         """What Milvus takes as `params` of one search.
 
         Args:
             overrides: settings of this search alone.
-            limit: neighbours wanted, skipped ones included.
+            limit: neighbours the caller wants, skipped ones included.
+            reach: neighbours really fetched, where that is more; settings too small for them are raised in silence,
+                since the caller does not know of them.
 
         Raises:
             InvalidInput: a setting this index has no use for.

@@ -34,18 +34,18 @@ class _Graph(IndexParams):
     candidates: ClassVar[str]
     """Name of the candidate list's length."""
 
-    def search_params(self, overrides: Mapping[str, int], *, limit: int) -> dict[str, int]:
+    def search_params(self, overrides: Mapping[str, int], *, limit: int, reach: int = 0) -> dict[str, int]:
         values = self._searched(overrides)
-        wanted = min(limit, self.bounds[self.candidates][1])
-        if self.candidates not in overrides:
-            values[self.candidates] = max(values[self.candidates], wanted)
-        elif values[self.candidates] < wanted:
+        most = self.bounds[self.candidates][1]
+        wanted = min(limit, most)
+        if self.candidates in overrides and values[self.candidates] < wanted:
             raise LimitExceeded(
                 f"{self.candidates} must be at least {wanted} to return {limit} hits, not {values[self.candidates]}.",
                 parameter=self.candidates,
                 minimum=wanted,
-                maximum=self.bounds[self.candidates][1],
+                maximum=most,
             )
+        values[self.candidates] = max(values[self.candidates], wanted, min(reach, most))
         return values
 
 
@@ -55,7 +55,7 @@ class _Inverted(IndexParams):
     nlist: int
     nprobe: int
 
-    def search_params(self, overrides: Mapping[str, int], *, limit: int) -> dict[str, int]:
+    def search_params(self, overrides: Mapping[str, int], *, limit: int, reach: int = 0) -> dict[str, int]:
         values = self._searched(overrides)
         if "nprobe" not in overrides:
             values["nprobe"] = min(self.nprobe, self.nlist)
@@ -79,7 +79,7 @@ class Flat(IndexParams):
     index_type = "FLAT"
     minimum_server = "2.0.0"
 
-    def search_params(self, overrides: Mapping[str, int], *, limit: int) -> dict[str, int]:
+    def search_params(self, overrides: Mapping[str, int], *, limit: int, reach: int = 0) -> dict[str, int]:
         return self._searched(overrides)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
@@ -20,6 +21,19 @@ Progress = Callable[[str, float], None]
 POLL_S = 0.2
 _IDS_PER_PAGE = 16_384
 _DESCRIBED_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState:
+    """How much of a collection is in memory.
+
+    Args:
+        loaded: all of it, so that it can be searched.
+        share: from 0.0 to 1.0; None when it is neither loaded nor being loaded.
+    """
+
+    loaded: bool
+    share: float | None
 
 
 class CollectionReader:
@@ -127,6 +141,19 @@ class CollectionReader:
             for item_id in page:
                 yield item_id
             last = page[-1]
+
+    async def load_state(self, name: str, deadline: Deadline | None = None) -> LoadState:
+        """Whether a collection is in memory, or how far on its way."""
+        until = self._until(deadline, waits=False)
+        state = await self._ask("tell its state", name, until, lambda t: self._client.get_load_state(name, timeout=t))
+        match state["state"].name:
+            case "Loaded":
+                return LoadState(loaded=True, share=1.0)
+            case "Loading":
+                return LoadState(loaded=False, share=float(state.get("progress", 0)) / 100)
+            case "NotLoad":
+                return LoadState(loaded=False, share=None)
+        raise CollectionNotFound(f"There is no collection {name!r}.", collection=name)
 
     async def wait_index_built(
         self, name: str, *, deadline: Deadline | None = None, on_progress: Progress | None = None

@@ -55,11 +55,15 @@ class CollectionWriter:
         self._connection = connection
         self._info = info
 
-    async def upsert(self, items: Sequence[EmbeddedItem]) -> int:
+    async def upsert(self, items: Sequence[EmbeddedItem], deadline: Deadline | None = None) -> int:
         """Writes items, replacing those of the same ids; texts wider than their column are cut between characters.
 
         Milvus would keep two rows of one id that come in one message, so of such items only the last is sent, and the
         log says so. When the call fails, any part of the items may have been written: call again with the same.
+
+        Args:
+            items: any number.
+            deadline: for all of them; left out, each message has the setting write_timeout_s.
 
         Returns:
             Rows written: the number of different ids.
@@ -73,25 +77,29 @@ class CollectionWriter:
         if len(unique) < len(items):
             _log.warning("%d of %d items share an id with a later one", len(items) - len(unique), len(items))
         requests = [self._request(batch) for batch in _batches(unique)]
-        timeout = self._connection.settings.write_timeout_s
+        limit = self._connection.settings.write_timeout_s
         for request in requests:
+            seconds = limit if deadline is None else deadline.within(limit)
             await self._connection.call(
-                "Upsert", request, seconds=timeout, doing="store items", collection=self._info.name
+                "Upsert", request, seconds=seconds, doing="store items", collection=self._info.name
             )
         return len(unique)
 
-    async def delete(self, ids: Sequence[str]) -> int:
+    async def delete(self, ids: Sequence[str], deadline: Deadline | None = None) -> list[str]:
         """Deletes items; ids that are not there are no error.
 
+        Args:
+            ids: any number.
+            deadline: for all of them; left out, the setting write_timeout_s.
+
         Returns:
-            How many were there: Milvus itself only counts what it was asked for.
+            Those that were there: Milvus itself only counts what it was asked for.
 
         Raises:
             CollectionNotFound, CollectionNotReady, VectorStoreUnavailable, DeadlineExceeded: see `vendor_errors`.
         """
-        settings = self._connection.settings
         searcher = VectorSearcher(self._connection)
-        deadline = Deadline.after(settings.write_timeout_s)
+        deadline = deadline or Deadline.after(self._connection.settings.write_timeout_s)
         there = list(await searcher.items_of(self._info.name, ids, deadline, strong=True))
         for start in range(0, len(there), _IDS_PER_DELETE):
             expression = any_id_of(there[start : start + _IDS_PER_DELETE])
@@ -99,7 +107,7 @@ class CollectionWriter:
             await self._connection.call(
                 "Delete", request, seconds=deadline.remaining(), doing="delete items", collection=self._info.name
             )
-        return len(there)
+        return there
 
     async def flush(self) -> None:
         """Waits until all that was written is in sealed segments, which is when Milvus starts to index it.

@@ -77,7 +77,7 @@ def plant_defects(shop: Shop, good: str, outside: Path) -> dict[str, int]:
     shop.add_line("\n")
     return {
         "image_missing": 2,
-        "image_format_unsupported": 2,
+        "image_unrecognised": 2,
         "image_corrupt": 1,
         "image_too_large": 1,
         "image_too_many_pixels": 1,
@@ -189,7 +189,7 @@ async def test_rows_that_milvus_lost_are_noticed_and_written_again(
 ) -> None:
     async with await MilvusConnection.open(stack.settings.milvus) as connection:
         writer = CollectionWriter(connection, await shelf.info(settled.alias))
-        assert await writer.delete(settled.ids[:2]) == 2
+        assert len(await writer.delete(settled.ids[:2])) == 2
     ended = settled.indexing.run("--catalogue", settled.shop.folder, "--collection", settled.alias)
     assert ended.status == 1
     assert ended.summary["error"]["code"] == "index_incomplete"

@@ -3,6 +3,9 @@
 import contextlib
 import io
 import struct
+import subprocess
+import sys
+import time
 import warnings
 import zipfile
 import zlib
@@ -22,6 +25,7 @@ from vitrine.errors import (
     ImageRejected,
     ImageTooLarge,
     ImageTooManyPixels,
+    ImageUnrecognised,
 )
 from vitrine.settings import ImageSettings
 
@@ -270,6 +274,36 @@ def test_declared_pixels_are_refused_from_the_header(header, width, height):
         prepare(header(width, height), POLICY, LIMITS)
 
 
+WEIGH = """
+import sys
+from vitrine.embedding.contract import ImagePolicy
+from vitrine.embedding.preprocess import prepare
+from vitrine.errors import ImageTooManyPixels
+from vitrine.settings import ImageSettings
+
+def peak_kib():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmPeak"))
+
+data, policy, limits = sys.stdin.buffer.read(), ImagePolicy(), ImageSettings()
+before = peak_kib()
+try:
+    prepare(data, policy, limits)
+except ImageTooManyPixels:
+    print(peak_kib() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("header", [png_header, jpeg_header, bmp_header, gif_header, tiff_header, webp_lossless])
+def test_a_picture_that_declares_too_much_takes_no_memory(header):
+    """Address space counts, so that memory which is reserved and never touched counts too: 50,000^2 would take 7 GB."""
+    side = 16_384 if header is webp_lossless else 50_000
+    weighed = subprocess.run(
+        [sys.executable, "-c", WEIGH], input=header(side, side), capture_output=True, check=True, timeout=60
+    )
+    assert int(weighed.stdout) < 16 * 1024
+
+
 @pytest.mark.parametrize("header", [png_header, bmp_header, gif_header, tiff_header, webp_lossy, jpeg_header])
 def test_a_picture_without_area_is_corrupt(header):
     with pytest.raises(ImageCorrupt):
@@ -305,24 +339,80 @@ def test_tiffs_with_fax_compression_are_unsupported(compression):
         b"\0",
         b"hello",
         b"<!doctype html><html></html>",
-        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-        b"%PDF-1.7\n",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n",
-        b"\0\0\0\x1cftypavif",
-        b"\0\0\0\x1cftypheic",
-        b"\0\0\x01\0\x01\0",
-        b"P6\n1 1\n255\nabc",
+        b"<!doctype html><html><svg xmlns='http://www.w3.org/2000/svg'/></html>",
+        b"<?xml version='1.0'?><rss/>",
+        b"<svgx/>",
         b"PK\x03\x04",
         b"BMW is a car",
         b"RIFF\x04\0\0\0WAVE",
         b"GIF88a",
         b"MM is a text",
+        b"P8 is no pixmap",
+        b"\0\0\0\x18ftypisom\0\0\2\0isommp41",
     ],
     ids=lambda data: repr(data[:12]),
 )
-def test_what_is_no_accepted_format_is_unsupported(data):
-    with pytest.raises(ImageFormatUnsupported):
+def test_what_is_no_picture_is_unrecognised(data):
+    with pytest.raises(ImageUnrecognised):
         prepare(data, POLICY, LIMITS)
+
+
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (SVG, "SVG"),
+        (b" \r\n\t" + SVG, "SVG"),
+        (b"\xef\xbb\xbf<?xml version='1.0' encoding='utf-8'?>\n<!-- by <svg-tool> -- 1 -->\n" + SVG, "SVG"),
+        (b"<?xml version='1.0'?><!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' [<!ENTITY a 'b'>]><svg/>", "SVG"),
+        (b"<?xml-stylesheet href='a?b'?><s:svg xmlns:s='http://www.w3.org/2000/svg'/>", "SVG"),
+        (("\ufeff" + SVG.decode()).encode("utf-16-le"), "SVG"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"\n" * 100 + b"%PDF-1.4", "PDF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
+        (b"\xc5\xd0\xd3\xc6\x1e\0\0\0", "EPS"),
+        (b"\0\0\0\x1cftypavif", "AVIF"),
+        (b"\0\0\0\x1cftypheic", "HEIC"),
+        (b"\0\0\0\x1cftypisom\0\0\0\0isomheix\0\0\0\0", "HEIC"),
+        (b"\0\0\x01\0\x01\0", "ICO"),
+        (b"8BPS\0\x01", "PSD"),
+        (b"\xff\x0a\xfa\x1f", "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51\0\x2f", "JPEG 2000"),
+        (b"II\xbc\x01\x20\0\0\0", "JPEG XR"),
+        (b"P6\n1 1\n255\nabc", "Netpbm"),
+        (b"\x01\0\0\0" + b"\0" * 36 + b" EMF", "EMF"),
+        (b"\0" * 128 + b"DICM", "DICOM"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_another_format_is_unsupported_and_named(data, name):
+    with pytest.raises(ImageFormatUnsupported, match=name) as caught:
+        prepare(data, POLICY, LIMITS)
+    assert caught.value.details == {"format": name}
+
+
+WRITTEN = {"PDF": "PDF", "EPS": "PostScript", "ICO": "ICO", "PPM": "Netpbm", "JPEG2000": "JPEG 2000", "AVIF": "AVIF"}
+WRITTEN |= {"DDS": "DDS", "ICNS": "ICNS"}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_files_of_other_formats_are_named(kind):
+    with pytest.raises(ImageFormatUnsupported) as caught:
+        prepare(encoded(Image.new("RGB", (32, 32)), kind), POLICY, LIMITS)
+    assert caught.value.details == {"format": WRITTEN[kind]}
+
+
+@pytest.mark.parametrize("unit", [b"<?", b"<!--", b"<!---->", b"-", b" ", b"<a:"])
+def test_naming_a_format_takes_linear_time(unit):
+    """64 KiB of what a pattern could go astray in; quadratic time would be minutes."""
+    began = time.process_time()
+    with pytest.raises(ImageUnrecognised):
+        prepare(b"<!--" + unit * (64 * 1024 // len(unit)), POLICY, LIMITS)
+    assert time.process_time() - began < 1.0
 
 
 def test_a_zip_behind_a_jpeg_is_a_jpeg():

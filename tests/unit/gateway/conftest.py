@@ -144,7 +144,7 @@ async def open_api() -> AsyncIterator[OpenApi]:
         )
         app.state.services = services
         client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=True), base_url="http://vitrine.test"
+            transport=httpx.ASGITransport(app, raise_app_exceptions=True), base_url="http://localhost"
         )
         clients.append(client)
         return Api(app, searcher, client, settings, services)

@@ -52,7 +52,7 @@ NESTED = b'{"query":"x","filter":' + b'{"not":' * 5000 + b"{}" + b"}" * 5000 + b
         (b'{"query":"a","params":{"ef\\" or 1==1":5}}', 422, "invalid_input"),
         (b'{"query":"a","filter":{"field":"colour"}}', 422, "filter_invalid"),
         (b'{"query":"a","filter":"colour == 1"}', 422, "filter_invalid"),
-        (b'{"query":[{"image":"https://169.254.169.254/latest"}]}', 422, "invalid_input"),
+        (b'{"query":[{"image":"https://169.254.169.254/latest"}]}', 422, "image_url_refused"),
         (b'{"query":[{"image":"data:image/png;base64,%%%"}]}', 422, "image_corrupt"),
         (b'{"query":[{"image":"data:image/png;base64,AAA"}]}', 422, "image_corrupt"),
         (b'{"query":[{"image":"data:text/html;base64,AAAA"}]}', 415, "image_format_unsupported"),

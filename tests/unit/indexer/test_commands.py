@@ -37,7 +37,7 @@ def test_a_dry_run_says_what_would_be_rejected_and_writes_nothing(app: typer.Typ
     assert result.exit_code == 0
     content = json.loads(result.stdout)
     assert (content["read"], content["written"], content["rejected"]) == (5, 3, 2)
-    assert content["rejected_by_reason"] == {"image_format_unsupported": 1, "image_missing": 1}
+    assert content["rejected_by_reason"] == {"image_missing": 1, "image_unrecognised": 1}
     assert content["ignored"] == {"blank_line": 1}
     assert sorted(path for path in folder.rglob("*")) == before
 

@@ -156,8 +156,8 @@ def test_a_huge_file_is_not_read_to_its_end(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (b"", "image_format_unsupported"),
-        (b"<html>not found</html>", "image_format_unsupported"),
+        (b"", "image_unrecognised"),
+        (b"<html>not found</html>", "image_unrecognised"),
         (jpeg(1)[:400], "image_corrupt"),
     ],
 )

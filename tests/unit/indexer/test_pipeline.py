@@ -77,7 +77,7 @@ async def test_broken_products_are_rejected_and_stop_nothing(bench: Bench) -> No
     assert (tally.read, tally.written) == (11, 5)
     assert dict(tally.rejected) == {
         "image_missing": 1,
-        "image_format_unsupported": 2,
+        "image_unrecognised": 2,
         "image_corrupt": 1,
         "row_ragged": 1,
         "id_duplicate": 1,
@@ -87,9 +87,9 @@ async def test_broken_products_are_rejected_and_stop_nothing(bench: Bench) -> No
     assert sorted((row["code"], row["id"]) for row in listed) == [
         ("id_duplicate", good[0]),
         ("image_corrupt", "0999000003"),
-        ("image_format_unsupported", "0999000002"),
-        ("image_format_unsupported", "0999000004"),
         ("image_missing", "0999000001"),
+        ("image_unrecognised", "0999000002"),
+        ("image_unrecognised", "0999000004"),
         ("row_ragged", "0999000005"),
     ]
     assert not bench.rejects.with_name("rejects.csv.partial").exists()

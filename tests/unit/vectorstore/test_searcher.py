@@ -3,20 +3,20 @@ import pytest
 
 from vitrine.domain import Hit
 from vitrine.errors import InvalidInput, LimitExceeded
-from vitrine.vectorstore.searcher import _check_window, _placeholders, _ranked
+from vitrine.vectorstore.searcher import check_window, _placeholders, _ranked
 
 
 @pytest.mark.parametrize(("limit", "offset"), [(0, 0), (-1, 0), (10, -1)])
 def test_a_window_before_the_first_hit_is_refused(limit: int, offset: int) -> None:
     with pytest.raises(InvalidInput):
-        _check_window(limit, offset, 1)
+        check_window(limit, offset, 1)
 
 
 @pytest.mark.parametrize(("limit", "offset", "vectors"), [(16_385, 0, 1), (1, 16_384, 1), (1, 0, 0), (1, 0, 1_025)])
 def test_windows_and_batches_are_limited(limit: int, offset: int, vectors: int) -> None:
-    _check_window(16_000, 384, 1_024)
+    check_window(16_000, 384, 1_024)
     with pytest.raises(LimitExceeded):
-        _check_window(limit, offset, vectors)
+        check_window(limit, offset, vectors)
 
 
 def test_equal_scores_are_ordered_by_id_within_each_vectors_hits() -> None:

@@ -1,12 +1,26 @@
 """Why a caller is not let in."""
 
-from vitrine.errors import VitrineError
+from vitrine.errors import Unavailable, VitrineError
 
 
 class Unauthenticated(VitrineError):
-    """No credentials, or none that are valid; which of the two the log knows, a caller does not."""
+    """No credentials, or none that are valid; which of the two the log knows, a caller does not.
+
+    Args:
+        reason: a few words for the log; nothing of what the caller sent.
+    """
 
     code = "unauthenticated"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("This needs a valid API key or token: `Authorization: Bearer ...`.")
+        self.reason = reason
+
+
+class IssuerUnavailable(Unavailable):
+    """A token that cannot be checked yet, since the issuer's public keys have not been read."""
+
+    code = "issuer_unavailable"
 
 
 class ScopeMissing(VitrineError):

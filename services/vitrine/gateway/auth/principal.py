@@ -16,18 +16,33 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """How many requests a caller may send.
+
+    Args:
+        per_second: on average, above 0.
+        burst: at once after a silence, at least 1.
+    """
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A caller that was let in.
 
     Args:
-        id: stands in logs; never a secret.
+        id: stands in logs; never a secret. Different callers have different ones.
         scopes: what it may do.
         collections: names and aliases it may use; None: all.
+        rate: how many requests it may send; None: any number.
     """
 
     id: str
     scopes: frozenset[Scope]
     collections: frozenset[str] | None = None
+    rate: Rate | None = None
 
     def sees(self, collection: str) -> bool:
         """Whether the name may be used; to a caller that may not, it does not exist."""
@@ -47,7 +62,7 @@ class Principal:
         if scope not in self.scopes:
             raise ScopeMissing(f"This needs the scope {scope.value!r}.", scope=scope.value)
         if collection is not None and not self.sees(collection):
-            raise CollectionNotFound(f"There is no collection {collection!r}.", collection=collection)
+            raise CollectionNotFound(f"There is no collection {collection!r:.220}.", collection=collection[:200])
 
 
 ANYBODY = Principal("anybody", frozenset(Scope))

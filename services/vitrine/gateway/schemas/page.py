@@ -1,6 +1,8 @@
 """What the web page needs to know."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from vitrine.gateway.schemas.collections import FieldAnswer
 
 
 class UiConfigAnswer(BaseModel):
@@ -10,3 +12,8 @@ class UiConfigAnswer(BaseModel):
     examples: list[str]
     max_image_bytes: int
     max_limit: int
+    max_facets: int
+    fields: list[FieldAnswer] = Field(
+        description="Fields that can be filtered or counted; empty while the collection is not there."
+    )
+    group_name: str = Field(description="What `group_by` may also be called in this collection; may be empty.")

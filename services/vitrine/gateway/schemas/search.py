@@ -5,10 +5,14 @@ Answers are written by `shapes.py` as plain dictionaries: building models for tw
 
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag
+from pydantic_core import PydanticCustomError
 
 from vitrine.gateway.schemas.common import ItemId, ModelInfo, Request, TimeoutMs
+from vitrine.gateway.schemas.filters import FILTER_IN_JSON, TEXT_SCHEMA
 from vitrine.gateway.schemas.items import ItemAnswer
+from vitrine.gateway.schemas.written import WRITTEN_FLAG, WRITTEN_NUMBER, WRITTEN_WHOLE
+from vitrine.search.request import DEPTH_REACHED, QUERY_TRUNCATED
 
 MAX_PARTS: Final = 16
 """Parts of one query."""
@@ -16,52 +20,44 @@ MAX_WEIGHT: Final = 100.0
 MAX_OFFSET: Final = 16_384
 """Milvus's own window: offset + limit may not pass it."""
 DEFAULT_LIMIT: Final = 20
+MAX_CURSOR_CHARS: Final = 128 * 1024
+"""Far above what a walk of the greatest depth that can be set needs."""
+MAX_PARAMS: Final = 8
 
 Weight = Annotated[
     float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False, description="Share; negative: away from it.")
 ]
-Limit = Annotated[int, Field(ge=1, description="Hits in one answer; `GET /v1/ui-config` names the most.")]
-Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Hits to pass over.")]
+Limit = Annotated[int, Field(ge=1, description="Hits, or groups of them, in one answer.")]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Hits to pass over; not together with `cursor`.")]
+Cursor = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_CURSOR_CHARS),
+    Field(description="`next_cursor` of the answer before; all else but `limit` and `timeout_ms` must be the same."),
+]
 MinScore = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False, description="Least cosine similarity of a hit.")]
-
-_OPERATORS: Final = ("eq", "ne", "lt", "le", "gt", "ge", "in", "exists", "prefix")
-_SCALAR: Final[dict[str, Any]] = {"type": ["string", "number", "boolean"]}
-FILTER_SCHEMA: Final[dict[str, Any]] = {
-    "description": "A condition over the collection's fields, or all/any/not over further filters.",
-    "oneOf": [
-        {
-            "type": "object",
-            "required": [key],
-            "additionalProperties": False,
-            "properties": {key: {"type": "array", "minItems": 1, "items": {"type": "object"}}},
-        }
-        for key in ("all", "any")
-    ]
-    + [
-        {
-            "type": "object",
-            "required": ["not"],
-            "additionalProperties": False,
-            "properties": {"not": {"type": "object"}},
-        },
-        {
-            "type": "object",
-            "required": ["field", "op"],
-            "additionalProperties": False,
-            "properties": {
-                "field": {"type": "string"},
-                "op": {"enum": list(_OPERATORS)},
-                "value": {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]},
-            },
-        },
-    ],
-}
-
-
+RelativeCut = Annotated[
+    float,
+    Field(ge=0, le=1, allow_inf_nan=False, description="Least share of the best hit's score that a hit must have."),
+]
+_FIELD_PATTERN: Final = "[A-Za-z][A-Za-z0-9_]{0,254}"
+FieldName = Annotated[str, StringConstraints(pattern=f"^{_FIELD_PATTERN}$")]
+GroupBy = Annotated[FieldName, Field(description="A field; of the hits that share its value only the best is given.")]
+_PARAM_PATTERN: Final = "[a-z_]{1,32}"
 IndexOptions = Annotated[
-    dict[Annotated[str, StringConstraints(pattern="^[a-z_]{1,32}$")], int],
+    dict[Annotated[str, StringConstraints(pattern=f"^{_PARAM_PATTERN}$")], int],
     Field(
-        max_length=8, description="Settings of the index for this search, by Milvus's own names.", examples=[{"ef": 64}]
+        max_length=MAX_PARAMS,
+        description="Settings of the index for this search, by Milvus's own names.",
+        examples=[{"ef": 64}],
+        json_schema_extra={"additionalProperties": False},
+    ),
+]
+QueryText = Annotated[
+    str,
+    # The pattern stays out of the validation: what is wrong with a text has codes of its own.
+    Field(
+        description="A text with at least one visible character.",
+        json_schema_extra={"minLength": 1, "pattern": "^[^\\u0000]*$"},
     ),
 ]
 
@@ -69,14 +65,19 @@ IndexOptions = Annotated[
 class TextQuery(Request):
     """A text and its weight."""
 
-    text: str
+    text: QueryText
     weight: Weight = 1.0
 
 
 class ImageQuery(Request):
-    """A picture as a `data:` URL in base64, and its weight."""
+    """A picture as a `data:` URL in base64, or as an address that the server is allowed to fetch; and its weight."""
 
-    image: str = Field(description="`data:image/jpeg;base64,...`")
+    image: str = Field(
+        description="`data:image/jpeg;base64,...`, or `https://...` of an allowed host.",
+        examples=["data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="],
+        # Stays out of the validation like that of texts.
+        json_schema_extra={"pattern": "^(data:|https?:)"},
+    )
     weight: Weight = 1.0
 
 
@@ -90,9 +91,10 @@ class ItemQuery(Request):
 def _kind(part: object) -> str | None:
     """Which of the three a part is, so that its errors speak of that one alone."""
     members = part.keys() if isinstance(part, dict) else getattr(part, "model_fields_set", ())
-    return next((name for name in ("text", "image", "id") if name in members), None)
+    return next((name for name in PART_KINDS if name in members), None)
 
 
+PART_KINDS: Final = ("text", "image", "id")
 QueryPartBody = Annotated[
     Annotated[TextQuery, Tag("text")] | Annotated[ImageQuery, Tag("image")] | Annotated[ItemQuery, Tag("id")],
     Discriminator(
@@ -103,62 +105,171 @@ QueryPartBody = Annotated[
 ]
 
 
-class SearchBody(Request):
+def _as_parts(query: object) -> object:
+    """A text alone is short for one part."""
+    if isinstance(query, str):
+        return [{"text": query}]
+    if not isinstance(query, list):
+        raise PydanticCustomError("query_type", "A query is a text or a list of parts")
+    return query
+
+
+def _text_or_parts(schema: dict[str, Any]) -> None:
+    """Documents `_as_parts`, which pydantic cannot look into."""
+    parts = {key: schema.pop(key) for key in ("type", "items", "minItems", "maxItems")}
+    schema["oneOf"] = [{"type": "string", "minLength": 1, "pattern": "^[^\\u0000]*$"}, parts]
+
+
+Query = Annotated[
+    list[QueryPartBody],
+    Field(
+        min_length=1,
+        max_length=MAX_PARTS,
+        description="A text, or weighted parts.",
+        examples=["red floral dress"],
+        json_schema_extra=_text_or_parts,
+    ),
+    BeforeValidator(_as_parts),
+]
+
+
+class SearchMembers(Request):
+    """What is searched for, and how much of it is wanted."""
+
+    query: Query
+    limit: Limit = DEFAULT_LIMIT
+    offset: Offset = 0
+    cursor: Cursor | None = None
+    filter: Annotated[JsonValue, FILTER_IN_JSON] = None
+    min_score: MinScore | None = None
+    relative_cut: RelativeCut | None = None
+    group_by: GroupBy | None = None
+    facets: list[FieldName] = Field(
+        default_factory=list,
+        description="Fields whose values are counted over the best hits.",
+        examples=[["colour"]],
+    )
+    params: IndexOptions = Field(default_factory=dict)
+    with_vectors: bool = Field(False, description="Also give each hit's vector.")
+
+
+class SearchBody(SearchMembers):
     """One search."""
 
-    query: str | Annotated[list[QueryPartBody], Field(min_length=1, max_length=MAX_PARTS)] = Field(
-        description="A text, or weighted parts.", examples=["red floral dress"]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": "red floral dress", "limit": 10},
+                {
+                    "query": [{"text": "red dress"}, {"text": "floral", "weight": -0.4}],
+                    "filter": {"field": "price", "op": "lt", "value": 50},
+                    "group_by": "group",
+                    "facets": ["colour"],
+                },
+            ]
+        }
     )
-    limit: Limit = DEFAULT_LIMIT
-    offset: Offset = 0
-    filter: Annotated[JsonValue, WithJsonSchema(FILTER_SCHEMA)] = None
-    min_score: MinScore | None = None
-    params: IndexOptions = Field(default_factory=dict)
+
     timeout_ms: TimeoutMs | None = None
-    with_vectors: bool = False
 
 
-class SearchParams(BaseModel):
-    """The same as query parameters, for one text or one product."""
+class FlatSearch(BaseModel):
+    """A search's members as texts, as addresses and forms carry them."""
 
     model_config = ConfigDict(extra="forbid")
 
-    q: str | None = Field(None, description="Text query.", examples=["red floral dress"])
+    limit: Annotated[Limit, WRITTEN_WHOLE] = DEFAULT_LIMIT
+    offset: Annotated[Offset, WRITTEN_WHOLE] = 0
+    cursor: Cursor | None = None
+    filter: str | None = Field(None, json_schema_extra={"anyOf": [TEXT_SCHEMA, {"type": "null"}]})
+    min_score: Annotated[MinScore, WRITTEN_NUMBER] | None = None
+    relative_cut: Annotated[RelativeCut, WRITTEN_NUMBER] | None = None
+    group_by: GroupBy | None = None
+    facets: str | None = Field(
+        None,
+        pattern=f"^{_FIELD_PATTERN}(,{_FIELD_PATTERN})*$",
+        max_length=4096,
+        description="Fields whose values are counted over the best hits, with commas between them.",
+        examples=["colour,price"],
+    )
+    params: str | None = Field(
+        None,
+        pattern=f"^{_PARAM_PATTERN}:-?[0-9]{{1,18}}(,{_PARAM_PATTERN}:-?[0-9]{{1,18}}){{0,{MAX_PARAMS - 1}}}$",
+        description="Settings of the index for this search, with commas between them.",
+        examples=["ef:64"],
+    )
+    timeout_ms: Annotated[TimeoutMs, WRITTEN_WHOLE] | None = None
+    with_vectors: Annotated[bool, WRITTEN_FLAG] = False
+
+
+class SearchParams(FlatSearch):
+    """The same as query parameters, for one text, one product, or both."""
+
+    q: QueryText | None = Field(None, description="Text query.", examples=["red floral dress"])
     id: ItemId | None = Field(None, description="Products like this one.")
-    limit: Limit = DEFAULT_LIMIT
-    offset: Offset = 0
-    min_score: MinScore | None = None
-    timeout_ms: TimeoutMs | None = None
 
 
-class ImageForm(BaseModel):
+class ImageForm(FlatSearch):
     """A picture sent as it is, in a multipart form, with the members of a search beside it."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Limit = DEFAULT_LIMIT
-    offset: Offset = 0
-    min_score: MinScore | None = None
-    timeout_ms: TimeoutMs | None = None
-    filter: str | None = Field(None, description="The filter of a search, as JSON text.")
+    weight: Annotated[Weight, WRITTEN_NUMBER] = Field(1.0, description="Share of the uploaded picture.")
+    query: str | None = Field(
+        None,
+        description="Further parts: a text, or a JSON list of parts.",
+        examples=['[{"text": "red", "weight": 0.5}]'],
+    )
 
 
 class HitAnswer(ItemAnswer):
     """One product found. `score` is cosine similarity, higher is better."""
 
     score: float
+    siblings: int | None = Field(
+        None, description="Only with `group_by`: further products of its group that satisfy the filter."
+    )
     vector: list[float] | None = Field(None, description="Only with `with_vectors`.")
 
 
-class SearchAnswer(BaseModel):
-    """The answer to a search."""
+class FacetValueAnswer(BaseModel):
+    """A value and how many of the counted hits have it."""
+
+    value: str | int | float | bool
+    count: int = Field(ge=1)
+
+
+class FacetAnswer(BaseModel):
+    """One field's values, most frequent first."""
+
+    values: list[FacetValueAnswer]
+    others: int = Field(ge=0, description="Counted hits whose value is not listed, because only so many are.")
+    missing: int = Field(ge=0, description="Counted hits without a value.")
+
+
+class SearchOutcome(BaseModel):
+    """What a search found."""
 
     hits: list[HitAnswer]
-    took_ms: dict[str, float] = Field(
-        description="Milliseconds: `total`, and by stage.", examples=[{"total": 9.1, "embed": 3.2, "search": 5.4}]
-    )
+    next_cursor: str | None = Field(description="For the next page; null: there is none, or `offset` was used.")
+    facets: dict[str, FacetAnswer] = Field(description="By field, in the order they were asked for; first page only.")
+    facets_over: int = Field(ge=0, description="How many of the best hits were counted for the facets.")
     collection: str = Field(description="The collection behind the alias.")
     model: ModelInfo
     degraded: bool
-    warnings: list[str] = Field(examples=[["query_truncated"]])
+    warnings: list[str] = Field(
+        description=f"`{QUERY_TRUNCATED}`: a text was longer than the model reads. `{DEPTH_REACHED}`: there may be more "
+        "hits than a walk by cursor can reach.",
+        examples=[[QUERY_TRUNCATED]],
+    )
+
+
+TookMs = Annotated[
+    dict[str, float],
+    Field(description="Milliseconds: `total`, and by stage.", examples=[{"total": 9.1, "embed": 3.2, "search": 5.4}]),
+]
+
+
+class SearchAnswer(SearchOutcome):
+    """The answer to a search."""
+
+    took_ms: TookMs
     request_id: str

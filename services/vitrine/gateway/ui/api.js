@@ -6,6 +6,7 @@ const UNREACHABLE = {
   detail: "Nothing answered at this address. Check the connection, or whether the service is running.",
   code: "network_error",
 };
+const KEY = "vitrine.key";
 
 export class Problem extends Error {
   constructor({ status, title, detail, code, request_id: requestId }) {
@@ -19,34 +20,30 @@ export class Problem extends Error {
   }
 }
 
+// The key lives as long as the tab. Services that ask for none never see one.
+export const setKey = (key) => sessionStorage.setItem(KEY, key);
+
 export const uiConfig = () => ask("/v1/ui-config");
 
 export const item = (collection, id, signal) =>
   ask(`${base(collection)}/items/${encodeURIComponent(id)}`, { signal });
 
-export function search(collection, query, { limit, offset, signal }) {
-  if (query.kind === "picture") {
-    const form = new FormData();
-    form.append("image", query.file);
-    form.append("limit", limit);
-    form.append("offset", offset);
-    return ask(`${base(collection)}/search/image`, { method: "POST", body: form, signal });
-  }
-  const part = query.kind === "item" ? { id: query.id } : { text: query.text };
-  return ask(`${base(collection)}/search`, {
+export const search = (collection, body, signal) =>
+  ask(`${base(collection)}/search`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ query: [part], limit, offset }),
+    body: JSON.stringify(body),
     signal,
   });
-}
 
 const base = (collection) => `/v1/collections/${encodeURIComponent(collection)}`;
 
 async function ask(address, options = {}) {
+  const key = sessionStorage.getItem(KEY);
+  const headers = key ? { ...options.headers, Authorization: `Bearer ${key}` } : options.headers;
   let response;
   try {
-    response = await fetch(address, options);
+    response = await fetch(address, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(UNREACHABLE);

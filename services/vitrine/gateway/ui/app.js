@@ -1,33 +1,25 @@
-// The page's state is its address: ?q= for words, ?id= for "more like this", ?picture for an uploaded picture.
+// The page's flow: an address is a search (see state.js), a search is asked (api.js) and shown (view.js, refine.js).
 
-import { Problem, item, search, uiConfig } from "./api.js";
+import { Problem, item, search, setKey, uiConfig } from "./api.js";
+import { find } from "./dom.js";
+import * as pictures from "./pictures.js";
+import * as refine from "./refine.js";
+import { addressOf, filterTree, searchOf } from "./state.js";
 import * as view from "./view.js";
 
 const PAGE = 24;
 const DISPLAY = 5;
-const FORMATS = /^image\/(jpeg|png|webp|gif|bmp|tiff|x-ms-bmp)$/;
+const MOST_FACETS = 6;
 
-const find = (id) => document.getElementById(id);
 const field = find("q");
 
-// Pictures live as long as the tab: an address cannot carry them. Keyed by a number kept in the history entry.
-const pictures = new Map();
-let config = { collection: "products", examples: [], max_image_bytes: Infinity, max_limit: PAGE };
+// Products that the search names, by id: { title, image_url }.
+const products = new Map();
+let config = { collection: "products", examples: [], fields: [], max_image_bytes: Infinity, max_limit: PAGE };
 let running = null;
 let dressed = false;
 let rendered = "";
-let shown = { query: null, hits: 0, best: 0 };
-
-function queryOfAddress() {
-  const params = new URLSearchParams(location.search);
-  if (params.get("q")?.trim()) return { kind: "words", text: params.get("q") };
-  if (params.get("id")) return { kind: "item", id: params.get("id") };
-  if (params.has("picture")) {
-    const kept = pictures.get(history.state?.picture);
-    return kept ? { kind: "picture", ...kept } : { kind: "lost" };
-  }
-  return null;
-}
+let shown = { body: null, cursor: null, best: 0 };
 
 const addressKey = () => `${location.search} ${history.state?.picture ?? ""}`;
 
@@ -37,19 +29,28 @@ function visit(address, state = null) {
   return render();
 }
 
+// A search that is a change of the one before: its picture, if any, is the same.
+function change(next) {
+  if (!next.parts.length) return visit("/");
+  const picture = next.parts.find(({ kind }) => kind === "picture");
+  return visit(addressOf(next), picture ? { picture: picture.content } : null);
+}
+
 async function render() {
   running?.abort();
   rendered = addressKey();
-  const query = queryOfAddress();
-  field.value = query?.kind === "words" ? query.text : "";
-  if (query === null || query.kind === "lost") {
+  const wanted = searchOf(location.search, history.state);
+  const lost = wanted?.parts.some(({ kind, content }) => kind === "picture" && !pictures.kept.has(content));
+  field.value = wanted?.parts.find(({ kind, weight }) => kind === "words" && weight > 0)?.content ?? "";
+  if (wanted === null || lost) {
+    refine.hide();
     view.showStart();
-    if (query) view.say("The picture was not kept. Pick it again.");
+    if (lost) view.say("The picture was not kept. Pick it again.");
     dressWindow();
     return;
   }
   running = new AbortController();
-  await run(query, running);
+  await run(wanted, running);
 }
 
 // Decoration: when it fails, the start page is complete without it.
@@ -57,51 +58,91 @@ async function dressWindow() {
   if (dressed || !config.examples.length) return;
   dressed = true;
   try {
-    const query = { kind: "words", text: config.examples[0] };
-    view.showDisplay((await search(config.collection, query, { limit: DISPLAY, offset: 0 })).hits);
+    const answer = await search(config.collection, { query: config.examples[0], limit: DISPLAY });
+    view.showDisplay(answer.hits);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
   }
 }
 
-async function run(query, controller) {
+async function run(wanted, controller) {
   const { signal } = controller;
-  view.showLoading(headingOf(query), query.url ?? null);
-  if (query.kind === "item") nameItem(query, signal);
+  present(wanted);
+  nameItems(wanted, signal);
   const began = performance.now();
   try {
-    const answer = await search(config.collection, query, { limit: PAGE, offset: 0, signal });
+    const body = await bodyOf(wanted);
+    const answer = await search(config.collection, { ...body, facets: facetsWanted() }, signal);
     const roundTrip = performance.now() - began;
     if (signal.aborted) return;
-    shown = { query, hits: answer.hits.length, best: answer.hits[0]?.score ?? 0 };
-    view.showAnswer(answer, { more: answer.hits.length === PAGE, roundTrip });
+    shown = { body, cursor: answer.next_cursor, best: answer.hits[0]?.score ?? 0 };
+    view.showAnswer(answer, { more: Boolean(answer.next_cursor), roundTrip, filtered: wanted.filters.size > 0 });
+    refine.showFacets(answer.facets, JSON.stringify(wanted.parts));
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof Problem)) throw error;
-    view.showProblem(error, render);
+    if (error.status === 401) view.askForKey(useKey);
+    else view.showProblem(error, render);
   }
 }
 
-// The heading gets the product's own name and picture as soon as they are known; the hits do not wait for them.
-async function nameItem(query, signal) {
-  try {
-    const product = await item(config.collection, query.id, signal);
-    if (!signal.aborted) view.setHeading(headingOf({ ...query, title: product.title }), product.image_url);
-  } catch {
-    // The search itself reports what is wrong.
-  }
+// What is known of a search before its answer: heading, reference picture, parts.
+function present(wanted) {
+  const [first] = wanted.parts;
+  const alone = wanted.parts.filter(({ weight }) => weight > 0).length === 1;
+  const reference = first.kind === "picture" ? pictures.kept.get(first.content).url : alone && first.kind === "item" ? products.get(first.content)?.image_url : null;
+  view.showLoading(headingOf(wanted.parts), reference ?? null);
+  showParts(wanted);
 }
+
+function showParts(wanted) {
+  const titles = new Map([...products].map(([id, { title }]) => [id, title]));
+  refine.showParts(wanted, { fields: config.fields, titles, pictures: pictures.kept, change });
+}
+
+// Products get their own names as soon as they are known; the hits do not wait for them.
+async function nameItems(wanted, signal) {
+  const ids = wanted.parts.filter(({ kind, content }) => kind === "item" && !products.has(content)).map(({ content }) => content);
+  if (!ids.length) return;
+  // The search itself reports what is wrong with an id.
+  const found = await Promise.allSettled(ids.map((id) => item(config.collection, id, signal)));
+  for (const { value } of found) if (value) products.set(value.id, value);
+  if (signal.aborted) return;
+  const [first] = wanted.parts;
+  const only = first.kind === "item" && wanted.parts.length === 1;
+  if (only) view.setHeading(headingOf(wanted.parts), products.get(first.content)?.image_url);
+  else view.setTitle(headingOf(wanted.parts));
+  showParts(wanted);
+}
+
+async function bodyOf({ parts, filters, grouped }) {
+  const query = await Promise.all(
+    parts.map(async ({ kind, content, weight }) => {
+      if (kind === "picture") return { image: await pictures.dataUrlOf(content), weight };
+      return kind === "item" ? { id: content, weight } : { text: content, weight };
+    }),
+  );
+  const body = { query, limit: Math.min(PAGE, config.max_limit) };
+  const types = new Map(config.fields.map(({ name, type }) => [name, type]));
+  const filter = filterTree(filters, types);
+  if (filter) body.filter = filter;
+  if (grouped) body.group_by = "group";
+  return body;
+}
+
+const facetsWanted = () =>
+  config.fields.filter(({ facetable }) => facetable).slice(0, Math.min(MOST_FACETS, config.max_facets ?? MOST_FACETS)).map(({ name }) => name);
 
 async function showMore() {
   const button = find("more");
-  const { query, hits, best } = shown;
+  const { body, cursor, best } = shown;
   const { signal } = running;
   button.disabled = true;
   try {
-    const answer = await search(config.collection, query, { limit: PAGE, offset: hits, signal });
+    const answer = await search(config.collection, { ...body, cursor }, signal);
     if (signal.aborted) return;
-    shown.hits += answer.hits.length;
-    view.appendHits(answer, { more: answer.hits.length === PAGE, best });
+    shown.cursor = answer.next_cursor;
+    view.appendHits(answer, { more: Boolean(answer.next_cursor), best });
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof Problem)) throw error;
@@ -111,36 +152,38 @@ async function showMore() {
   }
 }
 
-function headingOf(query) {
-  if (query.kind === "words") return `“${query.text.trim()}”`;
-  if (query.kind === "item") return `More like ${query.title ?? query.id}`;
-  return "Like your picture";
+function headingOf(parts) {
+  const name = ({ kind, content }) => {
+    if (kind === "words") return `“${content}”`;
+    return kind === "item" ? products.get(content)?.title ?? content : "your picture";
+  };
+  const [first] = parts;
+  if (parts.length === 1) {
+    return { words: name(first), item: `More like ${name(first)}`, picture: "Like your picture" }[first.kind];
+  }
+  const joined = parts.map((part, index) => {
+    if (part.weight < 0) return index ? ` without ${name(part)}` : `Without ${name(part)}`;
+    return index ? ` + ${name(part)}` : name(part);
+  });
+  return joined.join("").replace(/^y/, "Y");
+}
+
+async function useKey(key) {
+  setKey(key);
+  await configure();
+  await render();
 }
 
 function searchPicture(file) {
-  const problem = problemWith(file);
+  const problem = pictures.problemWith(file, config.max_image_bytes);
   if (problem) {
     running?.abort();
+    refine.hide();
     view.showLoading("Like your picture", null);
     view.showProblem(problem, render);
     return;
   }
-  const key = pictures.size;
-  pictures.set(key, { file, url: URL.createObjectURL(file) });
-  visit("?picture", { picture: key });
-}
-
-// Told here because the upload would be for nothing; the service checks again, by the bytes.
-function problemWith(file) {
-  if (file.type && !FORMATS.test(file.type)) {
-    const detail = `${file.name} is ${file.type}, not a JPEG, PNG, WebP, GIF, BMP or TIFF picture.`;
-    return new Problem({ status: 415, title: "The image format is not supported", detail, code: "image_format_unsupported" });
-  }
-  if (file.size > config.max_image_bytes) {
-    const detail = `${file.name} has ${file.size} bytes; at most ${config.max_image_bytes} are accepted.`;
-    return new Problem({ status: 413, title: "The image has too many bytes", detail, code: "image_too_large" });
-  }
-  return null;
+  visit("?picture=", { picture: pictures.keep(file) });
 }
 
 function listen() {
@@ -152,25 +195,18 @@ function listen() {
   });
   // Links to a query stay on the page, unless they are asked to open elsewhere.
   document.addEventListener("click", async (event) => {
+    const less = event.target.closest("button.less");
+    if (less) {
+      change(refine.lessOf(searchOf(location.search, history.state), less.dataset.id));
+      return;
+    }
     const link = event.target.closest("a[href]");
     const modified = event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
     if (!link || modified || !(link.id === "brand" || link.getAttribute("href").startsWith("?"))) return;
     event.preventDefault();
     await Promise.all([visit(link.getAttribute("href")), focusAfter(link)]);
   });
-  find("pick").addEventListener("click", () => find("file").click());
-  find("file").addEventListener("change", (event) => {
-    const [file] = event.target.files;
-    event.target.value = "";
-    if (file) searchPicture(file);
-  });
   find("more").addEventListener("click", showMore);
-  document.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
-    if (!file) return;
-    event.preventDefault();
-    searchPicture(file);
-  });
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select, [contenteditable]");
     if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -182,7 +218,7 @@ function listen() {
   window.addEventListener("popstate", () => {
     if (addressKey() !== rendered) render();
   });
-  listenToDrops();
+  pictures.listen(searchPicture);
 }
 
 // The link that was followed is gone with the old results; the keyboard goes on at what replaced it.
@@ -190,38 +226,23 @@ function focusAfter(link) {
   (link.id === "brand" ? field : find("heading")).focus({ preventScroll: true });
 }
 
-function listenToDrops() {
-  const drop = find("drop");
-  const carriesFile = (event) => event.dataTransfer?.types.includes("Files");
-  let depth = 0;
-  const over = (change) => (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    depth = Math.max(0, depth + change);
-    drop.hidden = depth === 0;
-  };
-  document.addEventListener("dragenter", over(+1));
-  document.addEventListener("dragleave", over(-1));
-  document.addEventListener("dragover", (event) => carriesFile(event) && event.preventDefault());
-  document.addEventListener("drop", (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    depth = 0;
-    drop.hidden = true;
-    const [file] = event.dataTransfer.files;
-    if (file) searchPicture(file);
-  });
-}
-
-async function start() {
-  listen();
+async function configure() {
   try {
     config = { ...config, ...(await uiConfig()) };
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    return error.status;
   }
+  return 200;
+}
+
+async function start() {
+  listen();
+  refine.listen();
+  const status = await configure();
   view.showExamples(config.examples);
-  await render();
+  if (status === 401) view.askForKey(useKey);
+  else await render();
 }
 
 await start();

@@ -1,4 +1,6 @@
-// What the page shows. Text from the catalogue or a person only ever becomes text, never markup.
+// What the page shows of an answer.
+
+import { element, find } from "./dom.js";
 
 const SKELETONS = 12;
 
@@ -34,22 +36,13 @@ const STAGES = {
   other: "Other",
 };
 
-const WARNINGS = { query_truncated: "The text is longer than the model can read: its end had no influence." };
+const WARNINGS = {
+  query_truncated: "The text is longer than the model can read: its end had no influence.",
+  depth_reached: "There may be more, but not within the depth that one search reaches. Narrow it down.",
+};
 
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const price = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-
-const find = (id) => document.getElementById(id);
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) made.setAttribute(name, "");
-    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
 
 export function showStart() {
   document.body.dataset.view = "start";
@@ -93,16 +86,20 @@ export function showLoading(heading, reference) {
   say("Searching");
 }
 
-export function setHeading(heading, reference) {
+export function setTitle(heading) {
   document.title = `${heading} – Vitrine`;
   find("heading").textContent = heading;
+}
+
+export function setHeading(heading, reference) {
+  setTitle(heading);
   const picture = find("reference");
   picture.hidden = !reference;
   if (reference) picture.src = reference;
   else picture.removeAttribute("src");
 }
 
-export function showAnswer(answer, { more, roundTrip }) {
+export function showAnswer(answer, { more, roundTrip, filtered }) {
   find("results").removeAttribute("aria-busy");
   const { hits } = answer;
   const best = hits.length ? hits[0].score : 0;
@@ -112,7 +109,7 @@ export function showAnswer(answer, { more, roundTrip }) {
   showNotice((answer.warnings ?? []).map((code) => WARNINGS[code] ?? code).join(" "));
   showTiming(answer.took_ms ?? {}, roundTrip);
   showProvenance(answer);
-  if (!hits.length) showNotice("No product matches. Try fewer or other words.");
+  if (!hits.length) showNotice(filtered ? "No product passes these filters." : "No product matches. Try fewer or other words.");
   say(hits.length ? `${hits.length} products found` : "Nothing found");
 }
 
@@ -140,6 +137,32 @@ export function showProblem(problem, retry) {
   find("problem").replaceChildren(element("h2", {}, problem.title), element("p", {}, problem.detail), facts, ...(again ? [again] : []));
   find("problem").hidden = false;
   say(`${problem.title}. ${problem.detail}`);
+}
+
+// The service wants to know who asks; `use(key)` is called with what a person enters.
+export function askForKey(use) {
+  document.body.dataset.view = "results";
+  for (const id of ["welcome", "start", "refine", "facets", "timing", "more", "notice"]) find(id).hidden = true;
+  find("results").hidden = false;
+  find("results").removeAttribute("aria-busy");
+  find("grid").replaceChildren();
+  find("count").textContent = "";
+  setHeading("This shop asks for a key", null);
+  const key = element("input", { type: "password", id: "key", autocomplete: "off", required: true });
+  const form = element(
+    "form",
+    { class: "add", id: "key-form" },
+    element("label", { for: "key" }, "API key with the scope “search”"),
+    key,
+    element("button", { class: "ghost", type: "submit" }, "Use it"),
+  );
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    use(key.value.trim());
+  });
+  find("problem").replaceChildren(form, element("p", {}, "It is kept until this tab is closed."));
+  find("problem").hidden = false;
+  key.focus();
 }
 
 export function showNotice(text) {
@@ -178,9 +201,18 @@ function card(hit, best) {
       "div",
       { class: "card-foot" },
       scoreOf(hit.score, best),
+      siblingsOf(hit),
       element("a", { class: "similar", href: similar, "aria-label": `More like ${hit.title || hit.id}` }, "More like this"),
+      element("button", { class: "less", type: "button", "data-id": hit.id, "aria-label": `Less like ${hit.title || hit.id}` }, "Less of this"),
     ),
   );
+}
+
+// With one product per design: how many more there are, and a way to see them.
+function siblingsOf(hit) {
+  if (!hit.siblings) return null;
+  const href = `?${new URLSearchParams({ id: hit.id, "f.group": hit.group })}`;
+  return element("a", { class: "siblings", href }, `+ ${hit.siblings} of this design`);
 }
 
 function factsOf(metadata) {

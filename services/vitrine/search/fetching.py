@@ -1,0 +1,116 @@
+"""From a vector to the page: the calls to Milvus of one plan, or of several that can share them."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vitrine.domain import Deadline, FieldValue, Hit, Vectors
+from vitrine.search.cursor import Cursors
+from vitrine.search.grouping import MAX_ROUNDS
+from vitrine.search.plan import DESCRIBED_ROWS, Plan
+from vitrine.search.selection import Picked, Selection
+from vitrine.telemetry.stages import Stage, StageClock
+from vitrine.vectorstore.filters import both, none_of
+from vitrine.vectorstore.neighbours import Neighbours
+from vitrine.vectorstore.searcher import MAX_NEIGHBOURS, VectorSearcher
+
+
+class Fetching:
+    """What plans need of Milvus.
+
+    Raises, in each of its methods: CollectionNotFound, CollectionNotReady, VectorStoreUnavailable, DeadlineExceeded.
+    """
+
+    def __init__(self, vectors: VectorSearcher, cursors: Cursors) -> None:
+        self._vectors = vectors
+        self._cursors = cursors
+
+    async def neighbours(self, plan: Plan, queries: Sequence[Vectors], deadline: Deadline) -> list[Neighbours]:
+        """The plan's neighbours of each query, in one call."""
+        return await self._ask(plan, np.stack(queries), plan.rows, plan.expression, deadline)
+
+    async def select(
+        self, plan: Plan, query: Vectors, found: Neighbours, deadline: Deadline, clock: StageClock
+    ) -> Selection:
+        """Picks the page from `found`; where groups are lacking, looks for more among the rows of others."""
+        selection = Selection(plan, self._cursors)
+        selection.take(found, plan.rows)
+        for done in range(1, MAX_ROUNDS if plan.grouping is not None else 1):
+            if selection.ended or selection.lacking <= 0 or plan.grouping is None:
+                break
+            with clock.stage(Stage.SEARCH):
+                rows = min(plan.grouping.next_rows(done, selection.lacking, selection.alone), MAX_NEIGHBOURS)
+                others = none_of(plan.grouping.column, selection.values) if selection.values else ""
+                narrowed = both(plan.expression, others)
+                later = replace(plan, rows=rows, described=plan.described and rows <= DESCRIBED_ROWS)
+                (found,) = await self._ask(later, query[np.newaxis], rows, narrowed, deadline)
+            selection.take(found, rows)
+        return selection
+
+    async def show(self, plan: Plan, page: list[Picked], deadline: Deadline, clock: StageClock) -> tuple[Hit, ...]:
+        """The page as hits. One that was deleted since it was found is left out."""
+        bare = [picked.id for picked in page if not picked.found.described]
+        if not bare and plan.grouping is None:
+            return _described(page)
+        with clock.stage(Stage.HYDRATE):
+            looked_up, siblings = await asyncio.gather(
+                self._look_up(plan, bare, deadline), self._siblings(plan, page, deadline)
+            )
+        hits = {hit.id: hit for hit in _described([picked for picked in page if picked.found.described])} | looked_up
+        return tuple(
+            replace(hits[picked.id], score=picked.score, siblings=_count(plan, picked, siblings))
+            for picked in page
+            if picked.id in hits
+        )
+
+    async def _ask(
+        self, plan: Plan, queries: Vectors, rows: int, expression: str, deadline: Deadline
+    ) -> list[Neighbours]:
+        collection = plan.collection
+        return await self._vectors.neighbours(
+            collection.name,
+            queries,
+            limit=rows,
+            offset=plan.offset,
+            wanted=1,  # the plan has checked `params` against what the caller wants
+            index=collection.index,
+            fields=plan.fields,
+            described=plan.described,
+            params=plan.request.params,
+            expression=expression,
+            deadline=deadline,
+            with_vectors=plan.with_vectors,
+        )
+
+    async def _look_up(self, plan: Plan, ids: list[str], deadline: Deadline) -> dict[str, Hit]:
+        if not ids:
+            return {}
+        collection = plan.collection
+        return await self._vectors.items_of(
+            collection.name, ids, deadline, fields=collection.fields, with_vectors=plan.request.with_vectors
+        )
+
+    async def _siblings(self, plan: Plan, page: list[Picked], deadline: Deadline) -> dict[FieldValue, int]:
+        groups = [picked.group for picked in page if picked.group is not None]
+        if plan.grouping is None or not groups:
+            return {}
+        return await self._vectors.sizes(plan.collection.name, plan.grouping.column, groups, plan.expression, deadline)
+
+
+def _described(page: list[Picked]) -> tuple[Hit, ...]:
+    """Hits of rows that came with their values; rows of one answer are read together."""
+    by_answer: dict[int, list[Picked]] = {}
+    for picked in page:
+        by_answer.setdefault(id(picked.found), []).append(picked)
+    if len(by_answer) == 1:
+        return tuple(page[0].found.hits([picked.row for picked in page]))
+    return tuple(hit for alike in by_answer.values() for hit in alike[0].found.hits([picked.row for picked in alike]))
+
+
+def _count(plan: Plan, picked: Picked, sizes: dict[FieldValue, int]) -> int | None:
+    """The further products of its group. Rows that were deleted meanwhile are no fewer than none."""
+    if plan.grouping is None:
+        return None
+    return 0 if picked.group is None else max(0, sizes[picked.group] - 1)
