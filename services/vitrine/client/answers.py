@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -147,21 +148,14 @@ class StoredItem(Item):
     request_id: str = ""
 
 
-class Problem(Answer):
-    """Why one entry of several was refused; match on `code`."""
-
-    status: int
-    code: str
-    detail: str
-    details: Mapping[str, Any] | None = None
-
-
 class WriteOutcome(Answer):
-    """What became of one entry of a bulk request; `problem` is None when it was done."""
+    """What became of one entry of a bulk request; where it was refused, `code` and `detail` say why."""
 
-    id: str | None
+    id: str | None = None
     status: int
-    problem: Problem | None = None
+    code: str | None = None
+    detail: str | None = None
+    details: Mapping[str, Any] | None = None
 
 
 class BulkOutcome(Answer):
@@ -177,7 +171,7 @@ class BulkOutcome(Answer):
     @property
     def refused(self) -> tuple[WriteOutcome, ...]:
         """The entries that were not done."""
-        return tuple(outcome for outcome in self.results if outcome.problem is not None)
+        return tuple(outcome for outcome in self.results if outcome.status >= HTTPStatus.BAD_REQUEST)
 
 
 class BulkWritten(BulkOutcome):

@@ -149,9 +149,9 @@ class AsyncClient:
         """See `Client.collection`."""
         return await self._do(reading.collection(name))
 
-    async def load(self, name: str) -> LoadState:
+    async def load(self, name: str, *, timeout_ms: int | None = None) -> LoadState:
         """See `Client.load`."""
-        return await self._do(writing.load(name))
+        return await self._do(writing.load(name, timeout_ms))
 
     async def release(self, name: str) -> LoadState:
         """See `Client.release`."""

@@ -200,12 +200,15 @@ class Client:
         """The collection of a name, or behind an alias."""
         return self._do(reading.collection(name))
 
-    def load(self, name: str) -> LoadState:
-        """Begins to bring a collection into memory; `collection` tells how far it is."""
-        return self._do(writing.load(name))
+    def load(self, name: str, *, timeout_ms: int | None = None) -> LoadState:
+        """Brings a collection into memory, by its own name; waits for that as long as the server may take.
+
+        What takes longer goes on by itself, and a further call tells how far it is.
+        """
+        return self._do(writing.load(name, timeout_ms))
 
     def release(self, name: str) -> LoadState:
-        """Takes a collection out of memory; it cannot be searched then."""
+        """Takes a collection out of memory, by its own name; it cannot be searched then."""
         return self._do(writing.release(name))
 
     def limits(self) -> Mapping[str, Limit]:

@@ -10,7 +10,8 @@ from vitrine.client.call import Call, Received, unexpected
 from vitrine.client.waiting import Tries
 from vitrine.errors import InvalidInput
 
-DEFAULT_TIMEOUT_S: Final = 10.0
+DEFAULT_TIMEOUT_S: Final = 15.0
+"""More than a gateway with its default limits takes for anything, so that it is the one to say what was too slow."""
 DEFAULT_RETRIES: Final = 2
 MOST_RETRIES: Final = 10
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -85,7 +86,9 @@ class Endpoint:
     def server_of(self, call: Call[Any]) -> str:
         """Who is asked, for a message."""
         other = httpx.URL(call.path)
-        return f"The server at {other.scheme}://{other.netloc.decode()}" if other.host else f"The gateway at {self}"
+        if other.is_absolute_url:
+            return f"The server at {other.scheme}://{other.netloc.decode()}"
+        return f"The gateway at {self}"
 
     def _is_own(self, url: httpx.URL) -> bool:
         return (url.scheme, url.host, url.port) == (self.url.scheme, self.url.host, self.url.port)

@@ -64,9 +64,10 @@ def delete_items(collection: str, ids: Sequence[str], timeout_ms: int | None) ->
     return json_call("POST", path, {"ids": list(ids)}, as_model(BulkDeleted), timeout_header(timeout_ms))
 
 
-def load(name: str) -> Call[LoadState]:
-    """Begins to bring a collection into memory."""
-    return Call("POST", f"/v1/collections/{segment(name)}/load", as_model(LoadState))
+def load(name: str, timeout_ms: int | None) -> Call[LoadState]:
+    """Brings a collection into memory."""
+    path = f"/v1/collections/{segment(name)}/load"
+    return Call("POST", path, as_model(LoadState), timeout_header(timeout_ms))
 
 
 def release(name: str) -> Call[LoadState]:

@@ -87,7 +87,7 @@ def evaluate(
 def table_of(report: Report) -> Table:
     """A report as people read it."""
     table = Table(title=f"Precision@{DEPTH} by kind of query")
-    table.add_column("Kind")
+    table.add_column("Kind", no_wrap=True)
     for column in ("Queries", f"P@{DEPTH}", "First part alone", "Flawless"):
         table.add_column(column, justify="right")
     table.add_column("Worst query")

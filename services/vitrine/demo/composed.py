@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vitrine.demo.captions import Spec, training_sentence, truth
+from vitrine.demo.captions import Spec, training_sentence
 from vitrine.demo.design import Product
-from vitrine.demo.queries import DEPTH, IMAGE_KIND, Addition, ComposedKind, Query, queries_of, specs_of, unsold
+from vitrine.demo.queries import DEPTH, IMAGE_KIND, Addition, ComposedKind, Query, queries_of, unsold
 from vitrine.demo.vocabulary import COLOURS, PATTERNS
 from vitrine.demo.wording import COLOUR_WORDS, PRINTS
 
@@ -59,8 +59,9 @@ def composed_queries(products: Sequence[Product], *, count: int = 40, seed: int 
 
 
 def _unpatterned(kind: Literal["type", "type + colour"], products: Sequence[Product]) -> Iterator[_Candidate]:
-    for spec in specs_of(kind):
-        described = [product for product in products if truth(spec, product)]
+    by_id = {product.article_id: product for product in products}
+    for spec, ids in queries_of(kind, products):
+        described = [by_id[article_id] for article_id in ids]
         for pattern in PATTERNS:
             relevant = frozenset(product.article_id for product in described if product.pattern != pattern.key)
             if len(relevant) >= DEPTH and len(described) - len(relevant) >= LEAST_UNWANTED * len(described):

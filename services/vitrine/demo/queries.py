@@ -117,7 +117,14 @@ def unsold(product: Product, rng: random.Random) -> Product:
 
 def queries_of(kind: Kind, products: Sequence[Product]) -> list[tuple[Spec, frozenset[str]]]:
     """Every spec of a kind with at least `DEPTH` right answers among the products, and their ids."""
-    pairs = ((spec, frozenset(p.article_id for p in products if truth(spec, p))) for spec in specs_of(kind))
+    # Most specs name a garment: looking at its products alone makes this ten times faster.
+    shelves: dict[str | None, list[Product]] = {None: list(products)}
+    for product in products:
+        shelves.setdefault(product.garment, []).append(product)
+    pairs = (
+        (spec, frozenset(p.article_id for p in shelves.get(spec.garment, ()) if truth(spec, p)))
+        for spec in specs_of(kind)
+    )
     return [(spec, relevant) for spec, relevant in pairs if len(relevant) >= DEPTH]
 
 

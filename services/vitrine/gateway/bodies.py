@@ -168,7 +168,7 @@ def _names_no_number(body: bytes) -> bool:
 
 
 def _may_be_value(body: bytes, word: bytes) -> bool:
-    """Whether a word stands behind what a value stands behind. In a picture's base64 it occurs by chance, and does not."""
+    """Whether a word stands where a value may. In a picture's base64 it occurs by chance, but between letters."""
     at = body.find(word)
     for _ in range(_MOST_LOOKED_AT):
         if at == -1:

@@ -26,6 +26,7 @@ from vitrine.gateway.errors import (
     RouteNotFound,
 )
 from vitrine.gateway.schemas.filters import FILTER, FILTER_SCHEMA
+from vitrine.gateway.schemas.items import BulkBody, BulkDeleteBody, BulkItem, ItemBody
 from vitrine.gateway.schemas.multi_search import MultiSearchBody, SearchItem
 from vitrine.gateway.schemas.problems import Problem
 from vitrine.gateway.schemas.search import SearchBody
@@ -86,7 +87,16 @@ MULTI_ERRORS: Final[ErrorKinds] = (
     errors.InternalError,
 )
 
-_BODIES: Final[tuple[type[BaseModel], ...]] = (SearchBody, SearchItem, MultiSearchBody, Problem)
+_BODIES: Final[tuple[type[BaseModel], ...]] = (
+    SearchBody,
+    SearchItem,
+    MultiSearchBody,
+    ItemBody,
+    BulkItem,
+    BulkBody,
+    BulkDeleteBody,
+    Problem,
+)
 _REQUEST_ID: Final = {
     "X-Request-ID": {
         "description": "The caller's own, or a new one; the log has it too.",
@@ -216,6 +226,8 @@ def _maxima(settings: Settings) -> Mapping[str, float]:
         **{name: bounds.maximum for name, bounds in bounds_of(settings).items()},
         "facets": settings.search.max_facets,
         "searches": settings.search.max_searches,
+        "items": settings.items.max_bulk,
+        "ids": settings.items.max_bulk,
     }
 
 

@@ -26,7 +26,7 @@ MAX_VECTORS = 1_024
 _IDS_PER_QUERY = 500
 # Rows read to count them by value. Above half of them, each value is counted by Milvus: rows of one id that is being
 # replaced count twice towards the limit and are given once, so an answer cut short may not look so.
-_COUNTED_ROWS = 16_384
+_COUNTED_ROWS = 8_192
 _COUNTS_AT_ONCE = 8
 _COUNT = "count(*)"
 

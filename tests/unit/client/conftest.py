@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.script.seen.append(Seen(self.command, self.path, headers, body, time.monotonic()))
         self._take(self.script.next_step())
 
-    do_GET = do_POST = do_PUT = do_DELETE = _serve
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815  # the base class looks for these names
 
     def _take(self, step: Step) -> None:
         self.close_connection = step.breaks or step.drips or step.hangs

@@ -199,10 +199,10 @@ async def test_a_key_that_no_header_can_hold_is_refused_without_being_told(open_
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://shop", "", "http://", "http://[", "http://h:port", "/v1"])
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://shop", "", "http://", "http://h:port", "/v1"])
 async def test_an_address_that_is_none_is_refused_at_once(open_client: OpenClient, url: str) -> None:
     with pytest.raises(InvalidInput, match="no address of a gateway"):
-        (await open_client(url or " ")).client
+        await open_client(url or " ")
 
 
 @pytest.mark.parametrize(
@@ -222,14 +222,14 @@ async def test_settings_without_a_bound_are_refused(open_client: OpenClient, opt
 
 async def test_a_picture_at_no_address_is_refused(ask: Asker) -> None:
     with pytest.raises(InvalidInput, match="is no address"):
-        await ask("picture", "http://[")
-    with pytest.raises(GatewayUnreachable):
-        await ask("picture", "file:///etc/hostname")
+        await ask("picture", "http://h:port/1.jpg")
+    with pytest.raises(GatewayUnreachable, match="unsupported protocol"):
+        await ask("picture", "ftp://127.0.0.1/1.jpg")
 
 
 async def test_the_server_of_a_picture_is_named_when_it_does_not_answer(open_client: OpenClient) -> None:
     ask = await open_client(retries=0)
-    with pytest.raises(GatewayUnreachable, match="The server at http://127.0.0.1:9 does not answer"):
+    with pytest.raises(GatewayUnreachable, match=r"The server at http://127\.0\.0\.1:9 does not answer"):
         await ask("picture", "http://127.0.0.1:9/1.jpg")
 
 

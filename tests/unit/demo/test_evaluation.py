@@ -62,6 +62,13 @@ def test_a_threshold_holds_for_both_means(text: float, image: float | None, expe
     assert Report((), text, image).meets(0.9, 1.0) is expected
 
 
+def test_a_mean_that_is_the_threshold_but_for_rounding_reaches_it() -> None:
+    report = summarise([outcome("type", 7)] * 3)
+    assert report.text is not None
+    assert report.text < 0.7
+    assert report.meets(0.7, 1.0)
+
+
 def test_composed_queries_are_rows_beside_what_their_first_part_finds_and_no_part_of_the_means() -> None:
     report = summarise([outcome("type", 9), composed("type, not pattern", 10, 6), composed("type, not pattern", 8, 4)])
     row = report.rows[1]

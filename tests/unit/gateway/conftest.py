@@ -1,8 +1,8 @@
 """The whole application without an engine: a searcher that answers from memory stands where Triton and Milvus would."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from vitrine.domain import Deadline, FieldSpec, FieldType, Hit
+from tests.unit.gateway.memory_shelf import CONTRACT, MemoryShelf
+from vitrine.domain import Deadline, FieldSpec, FieldType, Hit, Vectors
+from vitrine.embedding.contract import ImagePolicy
+from vitrine.embedding.encoder import EncodedTexts
+from vitrine.embedding.preprocess import prepare
+from vitrine.embedding.tokenizer import check_query
 from vitrine.errors import CollectionNotFound, VitrineError
 from vitrine.gateway.app import create_app
 from vitrine.gateway.dependencies import Services
@@ -21,7 +26,7 @@ from vitrine.gateway.health import Readiness
 from vitrine.gateway.pictures import Pictures
 from vitrine.search.request import Check, SearchRequest, SearchResult
 from vitrine.search.searcher import Searcher
-from vitrine.settings import Settings
+from vitrine.settings import ImageSettings, Settings
 from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.telemetry.stages import Stage, StageClock
 from vitrine.vectorstore.admin import CollectionAdmin
@@ -48,11 +53,32 @@ COLLECTION = CollectionInfo(
 )
 
 
+class MemoryEncoder:
+    """Stands in for `Encoder`: a text's vector points along one axis, by its length; a picture's along the last."""
+
+    contract = SimpleNamespace(fingerprint="f" * 64, model="tiny", dimension=4, context_length=16)
+
+    async def encode_texts(self, texts: Sequence[str], deadline: Deadline, clock: StageClock) -> EncodedTexts:
+        with clock.stage(Stage.EMBED):
+            for text in texts:
+                check_query(text, 8 * 1024)
+        words = [len(text.split()) + 2 for text in texts]
+        vectors = np.eye(4, dtype=np.float32)[[len(text) % 3 for text in texts]]
+        return EncodedTexts(vectors, tuple(count > 16 for count in words), tuple(min(count, 16) for count in words))
+
+    async def encode_images(self, pictures: Sequence[bytes], deadline: Deadline, clock: StageClock) -> Vectors:
+        with clock.stage(Stage.DECODE):
+            for data in pictures:
+                prepare(data, ImagePolicy(size=8), ImageSettings())
+        return np.eye(4, dtype=np.float32)[[3 for _ in pictures]]
+
+
 @dataclass
 class MemorySearcher:
     """Stands in for `Searcher`: notes what it was asked, answers what it was told to."""
 
     hits: tuple[Hit, ...] = HITS
+    more: dict[str, Any] = field(default_factory=dict)
     failure: Exception | None = None
     checks: tuple[Check, ...] = (Check("triton", None), Check("collection", None))
     before: Callable[[], Awaitable[None]] | None = None
@@ -61,7 +87,7 @@ class MemorySearcher:
     readiness_asked: int = 0
 
     def __post_init__(self) -> None:
-        self.encoder = SimpleNamespace(contract=SimpleNamespace(fingerprint="f" * 64))
+        self.encoder = MemoryEncoder()
         self.directory = self
         self.vectors = self
 
@@ -73,7 +99,20 @@ class MemorySearcher:
                 await self.before()
         if self.failure is not None:
             raise self.failure
-        return SearchResult(self.hits, "products_v1", "tiny", "f" * 64, ("query_truncated",), FIELDS)
+        told = SearchResult(self.hits, "products_v1", "tiny", "f" * 64, ("query_truncated",), FIELDS)
+        return replace(told, **self.more)
+
+    async def search_many(
+        self, requests: "Sequence[SearchRequest]", deadline: Deadline, clock: StageClock
+    ) -> "list[SearchResult | VitrineError]":
+        found: list[SearchResult | VitrineError] = []
+        for request in requests:
+            try:
+                await self.resolve(request.collection, deadline)
+                found.append(await self.search(request, deadline, clock))
+            except VitrineError as error:
+                found.append(error)
+        return found
 
     async def check_readiness(self, collection: str, deadline: Deadline) -> tuple[Check, ...]:
         self.readiness_asked += 1
@@ -88,11 +127,8 @@ class MemorySearcher:
             raise CollectionNotFound(f"There is no collection {name!r}.", name=name)
         return COLLECTION
 
-    async def describe(self, name: str, deadline: Deadline) -> CollectionInfo:
-        return await self.resolve(name, deadline)
-
-    async def list(self, deadline: Deadline) -> "list[CollectionInfo]":
-        return [COLLECTION]
+    def invalidate(self, name: str | None = None) -> None:
+        """As a directory."""
 
     async def items_of(
         self, collection: str, ids: "list[str]", deadline: Deadline, *, fields: tuple[FieldSpec, ...]
@@ -106,6 +142,7 @@ class Api:
 
     app: FastAPI
     searcher: MemorySearcher
+    shelf: MemoryShelf
     client: httpx.AsyncClient
     settings: Settings
     services: Services
@@ -134,20 +171,23 @@ async def open_api() -> AsyncIterator[OpenApi]:
             "GatewayMetrics", next(m.kwargs["metrics"] for m in app.user_middleware if "metrics" in m.kwargs)
         )
         real = cast("Searcher", searcher)
+        shelf = MemoryShelf(replace(COLLECTION, fingerprint=CONTRACT.fingerprint))
+        pictures = Pictures(settings.images)
         services = Services(
             settings,
             real,
-            cast("CollectionAdmin", searcher),
+            cast("CollectionAdmin", shelf),
             Readiness(real, metrics, settings.gateway),
             metrics,
-            Pictures(settings.images),
+            pictures,
+            shelf.store(settings, pictures, metrics),
         )
         app.state.services = services
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=True), base_url="http://localhost"
         )
         clients.append(client)
-        return Api(app, searcher, client, settings, services)
+        return Api(app, searcher, shelf, client, settings, services)
 
     yield open_with
     await asyncio.gather(*(client.aclose() for client in clients))

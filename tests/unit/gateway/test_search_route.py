@@ -1,22 +1,28 @@
 import asyncio
 import base64
+import json
 import time
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.unit.gateway.conftest import COLLECTION, HITS, Api, OpenApi
-from vitrine.domain import Hit
-from vitrine.errors import EncoderUnavailable
+from vitrine.domain import Deadline, Hit
+from vitrine.errors import EncoderUnavailable, ImageUrlFailed
+from vitrine.gateway.pictures import Pictures
 from vitrine.gateway.schemas.collections import CollectionAnswer, CollectionsAnswer
 from vitrine.gateway.schemas.items import ItemAnswer
 from vitrine.gateway.schemas.page import UiConfigAnswer
 from vitrine.gateway.schemas.search import HitAnswer, SearchAnswer
-from vitrine.search.request import ImagePart, ItemPart, TextPart
+from vitrine.search.request import Facet, FacetCount, ImagePart, ItemPart, SearchRequest, TextPart
 from vitrine.settings import Settings
-from vitrine.vectorstore.filters import Eq
+from vitrine.vectorstore.filter_tree import All, Bare, Eq, FilterTree, Lt
 
 PATH = "/v1/collections/products/search"
+ASKED: dict[str, Any] = {"paged": True, "audience": "anybody"}
+"""What every request is asked with that says nothing of it."""
 
 
 async def test_an_answer_is_what_the_documentation_says(api: Api) -> None:
@@ -44,7 +50,7 @@ async def test_an_answer_is_what_the_documentation_says(api: Api) -> None:
 async def test_no_member_of_an_answer_is_undocumented(api: Api) -> None:
     body = (await api.search({"query": "dress"})).json()
     assert body.keys() == SearchAnswer.model_fields.keys()
-    assert body["hits"][0].keys() == HitAnswer.model_fields.keys() - {"vector"}
+    assert body["hits"][0].keys() == HitAnswer.model_fields.keys() - {"vector", "siblings"}
 
 
 async def test_stage_times_stand_in_a_header_too(api: Api) -> None:
@@ -72,11 +78,77 @@ async def test_pictures_of_a_cdn_are_addressed_there(open_api: OpenApi) -> None:
 
 
 async def test_a_string_is_short_for_one_text(api: Api) -> None:
-    await api.search({"query": "red dress", "limit": 7, "offset": 14, "min_score": 0.2, "params": {"ef": 80}})
-    (asked,) = api.searcher.asked
-    assert asked.parts == (TextPart("red dress", 1.0),)
-    assert (asked.collection, asked.limit, asked.offset, asked.min_score) == ("products", 7, 14, 0.2)
-    assert asked.params == {"ef": 80}
+    await api.search({"query": "red dress"})
+    assert api.searcher.asked == [SearchRequest("products", (TextPart("red dress", 1.0),), 20, **ASKED)]
+
+
+async def test_every_member_arrives(api: Api) -> None:
+    body = {
+        "query": "red dress",
+        "limit": 7,
+        "offset": 14,
+        "cursor": "c",
+        "min_score": 0.2,
+        "relative_cut": 0.5,
+        "group_by": "group",
+        "facets": ["colour", "price", "colour"],
+        "params": {"ef": 80},
+        "filter": {"field": "colour", "op": "eq", "value": "red"},
+        "with_vectors": True,
+    }
+    assert (await api.search(body)).status_code == 200
+    assert api.searcher.asked == [
+        SearchRequest(
+            collection="products",
+            parts=(TextPart("red dress"),),
+            limit=7,
+            offset=14,
+            params={"ef": 80},
+            filter=Eq("colour", "red"),
+            min_score=0.2,
+            relative_cut=0.5,
+            group_by="group",
+            facets=("colour", "price"),
+            cursor="c",
+            paged=False,
+            audience="anybody",
+            with_vectors=True,
+        )
+    ]
+
+
+@pytest.mark.parametrize(("offset", "paged"), [(0, True), (1, False)])
+async def test_a_page_by_offset_begins_no_walk(api: Api, offset: int, paged: bool) -> None:
+    await api.search({"query": "x", "offset": offset})
+    await api.client.get(PATH, params={"q": "x", "offset": offset})
+    assert [asked.paged for asked in api.searcher.asked] == [paged, paged]
+
+
+async def test_groups_facets_and_the_next_page_are_told(api: Api) -> None:
+    api.searcher.hits = (replace(HITS[0], siblings=3), replace(HITS[1], siblings=0))
+    api.searcher.more = {
+        "next_cursor": "n",
+        "facets": (
+            Facet("colour", (FacetCount("red", 2), FacetCount("blue", 1)), missing=1, others=4),
+            Facet("price", (), missing=0, others=0),
+        ),
+        "facets_over": 8,
+    }
+    answer = (await api.search({"query": "x", "group_by": "group", "facets": ["colour", "price"]})).json()
+    SearchAnswer.model_validate(answer, strict=True)
+    assert [hit["siblings"] for hit in answer["hits"]] == [3, 0]
+    assert (answer["next_cursor"], answer["facets_over"]) == ("n", 8)
+    assert list(answer["facets"]) == ["colour", "price"]
+    assert answer["facets"]["colour"] == {
+        "values": [{"value": "red", "count": 2}, {"value": "blue", "count": 1}],
+        "others": 4,
+        "missing": 1,
+    }
+
+
+async def test_without_them_their_members_are_empty(api: Api) -> None:
+    answer = (await api.search({"query": "x"})).json()
+    assert (answer["next_cursor"], answer["facets"], answer["facets_over"]) == (None, {}, 0)
 
 
 async def test_weighted_parts_of_all_three_kinds_arrive(api: Api) -> None:
@@ -98,9 +170,21 @@ async def test_weighted_parts_of_all_three_kinds_arrive(api: Api) -> None:
     )
 
 
-async def test_a_filter_arrives_as_a_tree(api: Api) -> None:
-    await api.search({"query": "dress", "filter": {"field": "colour", "op": "eq", "value": "red"}})
-    assert api.searcher.asked[0].filter == Eq("colour", "red")
+@pytest.mark.parametrize(
+    ("sent", "tree"),
+    [
+        ({"field": "colour", "op": "eq", "value": "red"}, Eq("colour", "red")),
+        ("colour:red", Eq("colour", Bare("red"))),
+        ('colour:"dark red" AND price<50', All((Eq("colour", "dark red"), Lt("price", Bare("50"))))),
+    ],
+)
+async def test_a_filter_arrives_as_a_tree_whatever_its_form(api: Api, sent: object, tree: FilterTree) -> None:
+    assert (await api.search({"query": "dress", "filter": sent})).status_code == 200
+    written = sent if isinstance(sent, str) else json.dumps(sent)
+    assert (await api.client.get(PATH, params={"q": "dress", "filter": written})).status_code == 200
+    files = {"image": ("shirt.jpg", b"x")}
+    assert (await api.client.post(f"{PATH}/image", files=files, data={"filter": written})).status_code == 200
+    assert [asked.filter for asked in api.searcher.asked] == [tree] * 3
 
 
 async def test_get_takes_a_text_a_product_or_both(api: Api) -> None:
@@ -111,6 +195,102 @@ async def test_get_takes_a_text_a_product_or_both(api: Api) -> None:
     assert (first.parts, first.limit, first.offset, first.min_score) == ((TextPart("dress"),), 3, 6, 0.1)
     assert second.parts == (ItemPart("0108775015"),)
     assert third.parts == (TextPart("red"), ItemPart("0108775015"))
+
+
+async def test_every_member_can_be_said_in_an_address(api: Api) -> None:
+    params = {
+        "q": "dress",
+        "limit": 3,
+        "cursor": "c",
+        "filter": "colour:red",
+        "group_by": "group",
+        "facets": "colour,price",
+        "min_score": -0.5,
+        "relative_cut": "1e-1",
+        "params": "ef:80,refine_k:2",
+        "with_vectors": "true",
+    }
+    assert (await api.client.get(PATH, params=params)).status_code == 200
+    assert api.searcher.asked == [
+        SearchRequest(
+            collection="products",
+            parts=(TextPart("dress"),),
+            limit=3,
+            params={"ef": 80, "refine_k": 2},
+            filter=Eq("colour", Bare("red")),
+            min_score=-0.5,
+            relative_cut=0.1,
+            group_by="group",
+            facets=("colour", "price"),
+            cursor="c",
+            with_vectors=True,
+            **ASKED,
+        )
+    ]
+
+
+async def test_further_parts_and_a_weight_stand_beside_an_uploaded_picture(api: Api) -> None:
+    for query, further in [
+        ("red", (TextPart("red"),)),
+        (
+            '[{"text":"red","weight":0.5},{"id":"0108775015","weight":-1},{"image":"data:image/gif;base64,R0lG"}]',
+            (TextPart("red", 0.5), ItemPart("0108775015", -1), ImagePart(b"GIF")),
+        ),
+    ]:
+        data = {"weight": "-0.25", "query": query, "facets": "colour", "group_by": "group", "with_vectors": "false"}
+        response = await api.client.post(f"{PATH}/image", files={"image": ("shirt.jpg", b"picture")}, data=data)
+        assert response.status_code == 200, response.text
+        asked = api.searcher.asked[-1]
+        assert asked.parts == (ImagePart(b"picture", -0.25), *further)
+        assert (asked.facets, asked.group_by, asked.with_vectors) == (("colour",), "group", False)
+
+
+async def test_pictures_of_one_query_are_fetched_at_the_same_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    all_begun = asyncio.Event()
+
+    async def bytes_of(_: Pictures, sent: str, deadline: Deadline) -> bytes:
+        begun.append(sent)
+        if len(begun) == 3:
+            all_begun.set()
+        await all_begun.wait()
+        return sent.encode()
+
+    monkeypatch.setattr(Pictures, "bytes_of", bytes_of)
+    query = [{"image": "a"}, {"text": "b"}, {"image": "c"}, {"image": "d"}]
+    async with asyncio.timeout(5):
+        assert (await api.search({"query": query})).status_code == 200
+    assert api.searcher.asked[0].parts == (ImagePart(b"a"), TextPart("b"), ImagePart(b"c"), ImagePart(b"d"))
+
+
+async def test_the_first_picture_that_fails_ends_the_others(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+
+    async def bytes_of(_: Pictures, sent: str, deadline: Deadline) -> bytes:
+        if sent == "bad":
+            raise ImageUrlFailed("It gave no picture.")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(sent)
+        return b""
+
+    monkeypatch.setattr(Pictures, "bytes_of", bytes_of)
+    response = await api.search({"query": [{"image": "slow"}, {"image": "bad"}]})
+    assert (response.status_code, response.json()["code"]) == (422, "image_url_failed")
+    assert ended == ["slow"]
+
+
+async def test_what_is_wrong_elsewhere_is_found_before_a_picture_is_fetched(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bytes_of(_: Pictures, sent: str, deadline: Deadline) -> bytes:
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(Pictures, "bytes_of", bytes_of)
+    for wrong, code in [({"limit": 251}, "limit_exceeded"), ({"filter": "colour"}, "filter_invalid")]:
+        response = await api.search({"query": [{"image": "https://pictures.example/a.jpg"}], **wrong})
+        assert (response.status_code, response.json()["code"]) == (422, code)
 
 
 async def test_an_uploaded_picture_arrives_byte_for_byte(api: Api) -> None:

@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
 @pytest.fixture
 def spec(fields: tuple[FieldSpec, ...]) -> CollectionSpec:
-    return CollectionSpec("products_v1", 512, fields, Hnsw(M=32), "f" * 64, "openai/clip")
+    return CollectionSpec("products_v1", 512, fields, Hnsw(M=32), "f" * 64, "openai/clip", "product_code")
 
 
 def described(spec: CollectionSpec, **properties: str) -> dict[str, Any]:
@@ -35,11 +35,23 @@ def described(spec: CollectionSpec, **properties: str) -> dict[str, Any]:
 
 def test_a_collection_is_described_as_it_was_specified(spec: CollectionSpec) -> None:
     info = info_from(described(spec, vitrine_build_id="b1"), rows=7, loaded=True)
-    for name in ("name", "dimension", "fields", "index", "fingerprint", "model"):
+    for name in ("name", "dimension", "fields", "index", "fingerprint", "model", "group_name"):
         assert getattr(info, name) == getattr(spec, name)
     assert (info.rows, info.loaded, info.aliases, info.build_id) == (7, True, ("products",), "b1")
     assert info.created_at == NOW
     assert info.complete
+
+
+def test_a_collection_made_before_group_names_has_none(spec: CollectionSpec) -> None:
+    description = described(spec, vitrine_build_id="b1")
+    del description["properties"]["vitrine_group_name"]
+    assert info_from(description, rows=0, loaded=True).group_name == ""
+
+
+def test_the_name_of_a_group_column_is_limited(spec: CollectionSpec) -> None:
+    assert dataclasses.replace(spec, group_name="Größe" * 36).group_name
+    with pytest.raises(LimitExceeded):
+        dataclasses.replace(spec, group_name="x" * 257)
 
 
 def test_a_collection_without_build_id_is_half_made(spec: CollectionSpec) -> None:

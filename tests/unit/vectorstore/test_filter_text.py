@@ -1,5 +1,5 @@
-import ast
 import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -151,8 +151,24 @@ def test_the_field_decides_what_a_word_is(text: str, expression: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["size:5.5", "size:five", "size:'5'", "price:'5'", "price:nan", "price:inf", "price:1_0", "price:1e999"]
-    + ["size:" + "9" * 4_000, "new:1", "new:yes", "new:'true'", "price:5*", "colour:''", "nothing:5", "new<true"],
+    [
+        "size:5.5",
+        "size:five",
+        "size:'5'",
+        "size:" + "9" * 4_000,
+        "price:'5'",
+        "price:nan",
+        "price:inf",
+        "price:1_0",
+        "price:1e999",
+        "price:5*",
+        "new:1",
+        "new:yes",
+        "new:'true'",
+        "new<true",
+        "colour:''",
+        "nothing:5",
+    ],
 )
 def test_a_value_of_another_type_is_refused(text: str) -> None:
     with pytest.raises(FilterInvalid):
@@ -190,6 +206,8 @@ def _levels(tree: FilterTree) -> int:
 
 
 trees = st.recursive(conditions, _clauses, max_leaves=8).filter(lambda tree: _levels(tree) <= MAX_DEPTH)
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+ESCAPES = {"n": "\n", "r": "\r"}
 SYMBOLS: dict[type, str] = {Eq: ":", Ne: "!=", Lt: "<", Le: "<=", Gt: ">", Ge: ">="}
 
 
@@ -227,32 +245,25 @@ def test_a_tree_that_is_written_down_and_read_is_the_same_tree(tree: FilterTree)
 @settings(max_examples=300, deadline=None)
 @given(text=texts.filter(bool))
 def test_no_text_leaves_its_literal(text: str) -> None:
-    """What stands between the quotes of the expression is the text and nothing else, read by another parser's rules."""
-    column, _, literal = compiled(f"colour:{quoted(text)}").strip("()").partition(" == ")
+    """What stands between the quotes of the expression is the text and nothing else."""
+    column, _, literal = compiled(f"colour:{quoted(text)}")[1:-1].partition(" == ")
     assert column == "colour"
-    assert ast.literal_eval(literal) == text
+    assert re.fullmatch(r'"(?:[^"\\\n\r]|\\.)*"', literal)
+    assert re.sub(r"\\(.)", lambda escaped: ESCAPES.get(escaped[1], escaped[1]), literal[1:-1]) == text
 
 
 @settings(max_examples=500, deadline=None)
 @given(text=st.lists(st.sampled_from([*"a:5 ()'\"\\*<>=!,&é\n", "a:b", " AND ", " OR ", "NOT ", " IN ("])).map("".join))
 def test_whatever_is_sent_is_read_or_refused(text: str) -> None:
-    try:
+    with suppress(FilterInvalid):
         expression = compile_filter(parse_filter_text(text), (FieldSpec("a", FieldType.TEXT),))
-    except FilterInvalid as error:
-        assert error.code == "filter_invalid"
-        assert text == "" or len(error.message) < 400
-    else:
-        assert "1==1" not in re.sub(r'"(?:[^"\\]|\\.)*"', "", expression)
+        assert re.fullmatch(r"(?:[()\[\], ]|a |==|!=|<=|>=|<|>|and |or |not |in )*", STRING.sub("", expression))
 
 
 @pytest.mark.parametrize(
     "attack", ['x" or 1==1', "x' or 1==1", "x\\", 'x\\" or 1==1', "x\n or 1==1", "red*", "x) or (1==1"]
 )
 def test_an_attack_is_a_text_or_no_filter(attack: str) -> None:
-    try:
-        expression = compiled(f"colour:{attack}")
-    except FilterInvalid:
-        pass
-    else:
-        assert "or" not in re.sub(r'"(?:[^"\\]|\\.)*"', "", expression).replace("colour", "")
-    assert "1==1" not in re.sub(r'"(?:[^"\\]|\\.)*"', "", compiled(f"colour:{quoted(attack)}"))
+    with suppress(FilterInvalid):
+        assert "1==1" not in STRING.sub("", compiled(f"colour:{attack}"))
+    assert STRING.sub("", compiled(f"colour:{quoted(attack)}")) == "(colour == )"

@@ -23,8 +23,11 @@ from vitrine.vectorstore.filters import (
     Prefix,
     _first_after,
     any_id_of,
+    any_of,
+    both,
     compile_filter,
     excluding_ids,
+    none_of,
     parse_filter,
     quote,
 )
@@ -214,3 +217,28 @@ def test_json_becomes_a_tree(data: object, tree: FilterTree) -> None:
 def test_json_of_another_shape_is_refused(data: object) -> None:
     with pytest.raises(FilterInvalid):
         parse_filter(data)
+
+
+def test_the_catalogues_name_for_groups_means_the_group(fields: tuple[FieldSpec, ...]) -> None:
+    assert compile_filter(Eq("product_code", "7"), fields, "product_code") == '(group_key == "7")'
+    with pytest.raises(FilterInvalid) as caught:
+        compile_filter(Eq("product_code", "7"), fields)
+    assert "product_code" not in caught.value.details["known"]
+
+
+def test_a_declared_field_and_a_word_of_the_api_come_before_the_catalogues_name_for_groups(
+    fields: tuple[FieldSpec, ...],
+) -> None:
+    assert compile_filter(Eq("colour", "red"), fields, "colour") == '(colour == "red")'
+    assert compile_filter(Eq("id", "1"), fields, "id") == '(id == "1")'
+
+
+def test_values_of_the_collection_itself_are_literals_too() -> None:
+    assert any_of("colour", ['x" or 1==1', "a\\"]) == 'colour in ["x\\" or 1==1", "a\\\\"]'
+    assert none_of("stock", [3, -4]) == "(not (stock in [3, -4]))"
+
+
+def test_expressions_are_joined_each_in_brackets() -> None:
+    assert both("a == 1 or b == 2", "c == 3") == "(a == 1 or b == 2) and (c == 3)"
+    assert both("", "c == 3") == both("c == 3", "") == "c == 3"
+    assert both("", "") == ""

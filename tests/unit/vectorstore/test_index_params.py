@@ -77,6 +77,17 @@ def test_the_candidate_list_grows_with_the_hits_wanted_unless_the_caller_sets_it
     assert DiskAnn().search_params({}, limit=150) == {"search_list": 150}
 
 
+def test_a_search_that_reaches_deeper_than_its_caller_knows_raises_what_the_caller_set() -> None:
+    index = Hnsw(ef=64)
+    assert index.search_params({}, limit=10, reach=500) == {"ef": 500}
+    assert index.search_params({"ef": 16}, limit=10, reach=500) == {"ef": 500}
+    assert index.search_params({"ef": 600}, limit=10, reach=500) == {"ef": 600}
+    assert index.search_params({}, limit=10, reach=50_000) == {"ef": 32_768}
+    assert IvfFlat().search_params({"nprobe": 4}, limit=10, reach=500) == {"nprobe": 4}
+    with pytest.raises(LimitExceeded, match="ef must be at least 10"):
+        index.search_params({"ef": 9}, limit=10, reach=500)
+
+
 def test_a_search_may_not_ask_for_more_lists_than_there_are() -> None:
     index = IvfFlat(nlist=128, nprobe=16)
     assert index.search_params({"nprobe": 128}, limit=10) == {"nprobe": 128}

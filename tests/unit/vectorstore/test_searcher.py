@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
+from pymilvus.grpc_gen import schema_pb2
 
-from vitrine.domain import Hit
 from vitrine.errors import InvalidInput, LimitExceeded
-from vitrine.vectorstore.searcher import check_window, _placeholders, _ranked
+from vitrine.vectorstore.searcher import _by_vector, _placeholders, check_window
 
 
 @pytest.mark.parametrize(("limit", "offset"), [(0, 0), (-1, 0), (10, -1)])
 def test_a_window_before_the_first_hit_is_refused(limit: int, offset: int) -> None:
     with pytest.raises(InvalidInput):
-        check_window(limit, offset, 1)
+        check_window(limit, offset)
 
 
 @pytest.mark.parametrize(("limit", "offset", "vectors"), [(16_385, 0, 1), (1, 16_384, 1), (1, 0, 0), (1, 0, 1_025)])
@@ -19,17 +19,23 @@ def test_windows_and_batches_are_limited(limit: int, offset: int, vectors: int) 
         check_window(limit, offset, vectors)
 
 
-def test_equal_scores_are_ordered_by_id_within_each_vectors_hits() -> None:
-    def hit(item_id: str, score: float) -> Hit:
-        return Hit(item_id, score, "", "", "")
+def test_an_answer_is_cut_by_vector_and_each_part_is_in_order() -> None:
+    results = schema_pb2.SearchResultData(
+        ids=schema_pb2.IDs(str_id=schema_pb2.StringArray(data=["c", "b", "a", "z", "y"])),
+        scores=[0.875, 0.5, 0.5, 1.0000001, 0.75],
+        topks=[3, 2],
+    )
+    first, second, third = _by_vector(results, (), 3)
+    assert (first.ids, first.scores) == (["c", "a", "b"], [0.875, 0.5, 0.5])
+    assert (second.ids, second.scores) == (["z", "y"], [1.0, 0.75])
+    assert len(third) == 0
 
-    flat = [hit("c", 0.9), hit("b", 0.5), hit("a", 0.5), hit("z", 0.7), hit("y", 0.7)]
-    ranked = [[found.id for found in hits] for hits in _ranked(flat, [3, 2], 2)]
-    assert ranked == [["c", "a", "b"], ["y", "z"]]
 
-
-def test_an_empty_collection_gives_every_vector_an_empty_list() -> None:
-    assert list(_ranked([], [], 3)) == [[], [], []]
+def test_an_empty_collection_gives_every_vector_an_empty_answer() -> None:
+    found = _by_vector(schema_pb2.SearchResultData(), (), 3)
+    assert [len(neighbours) for neighbours in found] == [0, 0, 0]
+    assert found[0].described
+    assert found[0].stored("colour") == found[0].hits([]) == []
 
 
 def test_vectors_of_any_memory_layout_are_sent_row_by_row() -> None:

@@ -73,7 +73,7 @@ def _signing_key(key: dict[str, Any]) -> SigningKey | None:
         return None
     try:
         public = PyJWK(key).key
-    except (PyJWTError, ValueError, TypeError):
+    except (PyJWTError, ValueError, TypeError, KeyError, NotImplementedError):
         return None
     algorithms = _algorithms_of(public)
     if "alg" in key:

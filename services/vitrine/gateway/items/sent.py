@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from vitrine.domain import FieldValue
 from vitrine.errors import LimitExceeded
-from vitrine.gateway.bodies import MULTIPART, findings_of, invalid_input, read_fields, read_json
+from vitrine.gateway.bodies import MULTIPART, findings_of, invalid_input, read_form, read_json
 from vitrine.gateway.bounds import bounds_of
 from vitrine.gateway.items.checking import SentItem
 from vitrine.gateway.items.writing import Entry
@@ -28,7 +28,7 @@ async def read_item(request: Request, item_id: str) -> SentItem:
     """
     if not request.headers.get("content-type", "").lower().startswith(MULTIPART):
         return _from_body(item_id, await read_json(request, ItemBody))
-    form, picture = await read_fields(request, ItemForm, IMAGE_FIELD)
+    form, picture = await read_form(request, ItemForm, IMAGE_FIELD)
     return SentItem(item_id, picture, form.image_path, form.title, form.group, _fields(form.fields))
 
 

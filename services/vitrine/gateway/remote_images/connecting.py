@@ -7,10 +7,12 @@ the check. TLS still names and verifies the host, not the address: httpcore keep
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import ip_address
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import httpcore
 
@@ -51,6 +53,40 @@ class SystemResolver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+class _Connection(httpcore.AsyncNetworkStream):
+    """A connection that does not outlive its TLS handshake: httpcore leaves it open when it is cancelled meanwhile.
+
+    (Every method with a `timeout` has it from httpcore's interface.)
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self._stream.aclose()
+            raise
+
+
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to hosts whose addresses are all allowed.
 
@@ -69,7 +105,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's interface
+        timeout: float | None = None,  # noqa: ASYNC109
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
@@ -83,11 +119,12 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         addresses = await self._addresses(host)
         share = None if timeout is None else timeout / len(addresses)
         for address in addresses[:-1]:
-            try:
-                return await self._network.connect_tcp(str(address), port, share, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await self._network.connect_tcp(str(addresses[-1]), port, share, local_address, socket_options)
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return await self._connect(address, port, share, local_address, socket_options)
+        return await self._connect(addresses[-1], port, share, local_address, socket_options)
+
+    async def _connect(self, address: IpAddress, *how: Any) -> httpcore.AsyncNetworkStream:
+        return _Connection(await self._network.connect_tcp(str(address), *how))
 
     async def _addresses(self, host: str) -> Sequence[IpAddress]:
         try:

@@ -2,22 +2,31 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import numpy as np
 from fastapi import APIRouter, Path, Request
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from vitrine import errors
 from vitrine.domain import Deadline, Vectors
 from vitrine.embedding.contract import ModelContract
-from vitrine.errors import InvalidInput, LimitExceeded, ModelNotFound
+from vitrine.errors import InvalidInput, LimitExceeded, ModelNotFound, VitrineError
 from vitrine.gateway.auth.principal import Scope
 from vitrine.gateway.bodies import read_json
 from vitrine.gateway.context import RequestContext
 from vitrine.gateway.dependencies import Services, TimeoutHeader, caller_of, services_of
-from vitrine.gateway.errors import BodyTimedOut, BodyTooLarge, ClientGone, ContentTypeUnsupported, JsonMalformed
+from vitrine.gateway.errors import (
+    BodyTimedOut,
+    BodyTooLarge,
+    ClientGone,
+    ContentTypeUnsupported,
+    JsonMalformed,
+    detail_of,
+    problem_response,
+)
 from vitrine.gateway.openapi import problems
 from vitrine.gateway.requests import deadline_for
 from vitrine.gateway.schemas.embeddings import (
@@ -31,7 +40,25 @@ from vitrine.gateway.schemas.embeddings import (
 from vitrine.gateway.shapes import json_response, took_ms
 from vitrine.search.request import QUERY_TRUNCATED
 
-router = APIRouter(tags=["embeddings"])
+
+class _TellingMessage(APIRoute):
+    """Adds a `message` to this route's problems: of an error's document, OpenAI's client shows people that alone."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except VitrineError as error:
+                context = RequestContext.of(request.scope)
+                context.failure = error
+                return problem_response(error, context, {"message": detail_of(error)})
+
+        return answered
+
+
+router = APIRouter(tags=["embeddings"], route_class=_TellingMessage)
 
 # A text such as "data: a red mug" stays a text.
 _PICTURE: Final = re.compile(r"data:(?:[\w.+-]+/|[;,])", re.ASCII | re.IGNORECASE)

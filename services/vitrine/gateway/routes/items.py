@@ -13,18 +13,20 @@ from vitrine.gateway.auth.principal import Scope
 from vitrine.gateway.bodies import read_json
 from vitrine.gateway.context import RequestContext
 from vitrine.gateway.dependencies import Alias, TimeoutHeader, caller_of, services_of
-from vitrine.gateway.errors import (
-    BodyTimedOut,
-    BodyTooLarge,
-    ClientGone,
-    ContentTypeUnsupported,
-    FormMalformed,
-    JsonMalformed,
-)
+from vitrine.gateway.errors import FormMalformed, JsonMalformed
 from vitrine.gateway.items.answers import address_of, bulk_answer, bulk_delete_answer, stored_answer
 from vitrine.gateway.items.errors import WriteUnconfirmed
 from vitrine.gateway.items.sent import IMAGE_FIELD, check_count, from_entries, id_of, read_item
-from vitrine.gateway.openapi import ITEM_ERRORS, form_body, json_body, problems
+from vitrine.gateway.openapi import (
+    BODY_ERRORS,
+    COLLECTION_ERRORS,
+    IMAGE_ERRORS,
+    ITEM_ERRORS,
+    cacheable,
+    form_body,
+    json_body,
+    problems,
+)
 from vitrine.gateway.requests import deadline_for
 from vitrine.gateway.schemas.common import ItemId
 from vitrine.gateway.schemas.items import (
@@ -47,40 +49,10 @@ ITEMS: Final = "/v1/collections/{alias}/items"
 # `:path`, because a shop's key may hold a slash.
 ITEM: Final = f"{ITEMS}/{{item_id:path}}"
 
-_WRITE_ERRORS: Final = (
-    errors.InvalidInput,
-    errors.LimitExceeded,
-    errors.CollectionNotFound,
-    errors.CollectionNotReady,
-    errors.VectorStoreUnavailable,
-    errors.Overloaded,
-    errors.DeadlineExceeded,
-    errors.InternalError,
-    WriteUnconfirmed,
-)
-_JSON_ERRORS: Final = (
-    *_WRITE_ERRORS,
-    BodyTooLarge,
-    BodyTimedOut,
-    ClientGone,
-    ContentTypeUnsupported,
-    JsonMalformed,
-    errors.TextMalformed,
-)
+_WRITE_ERRORS: Final = (*COLLECTION_ERRORS, WriteUnconfirmed)
+_JSON_ERRORS: Final = (*_WRITE_ERRORS, *BODY_ERRORS, JsonMalformed, errors.TextMalformed)
 _BULK_ERRORS: Final = (*_JSON_ERRORS, errors.EncoderUnavailable, errors.ContractMismatch)
-_PUT_ERRORS: Final = (
-    *_BULK_ERRORS,
-    FormMalformed,
-    errors.ImageMissing,
-    errors.ImageUnreadable,
-    errors.ImageTooLarge,
-    errors.ImageTooManyPixels,
-    errors.ImageFormatUnsupported,
-    errors.ImageUnrecognised,
-    errors.ImageCorrupt,
-    errors.ImageUrlRefused,
-    errors.ImageUrlFailed,
-)
+_PUT_ERRORS: Final = (*_BULK_ERRORS, *IMAGE_ERRORS, errors.ImageMissing, errors.ImageUnreadable, FormMalformed)
 
 
 def _put_body() -> dict[str, Any]:
@@ -90,7 +62,7 @@ def _put_body() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-@router.get(ITEM, response_model=ItemAnswer, responses=problems(ITEM_ERRORS))
+@router.get(ITEM, response_model=ItemAnswer, responses=cacheable() | problems(ITEM_ERRORS))
 async def get_item(
     alias: Alias, item_id: Annotated[ItemId, Path()], request: Request, timeout_ms: TimeoutHeader = None
 ) -> Response:

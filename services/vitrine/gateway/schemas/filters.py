@@ -56,8 +56,8 @@ TEXT_SCHEMA: Final[dict[str, Any]] = {
     "type": "string",
     "minLength": 1,
     "maxLength": MAX_TEXT_BYTES,
-    "description": "The same as text: `field:value`, `=`, `!=`, `<`, `<=`, `>`, `>=`, `field IN (a, b)`, `field:start*`, "
-    "`EXISTS field`, joined by `AND`, `OR`, `NOT` and parentheses. Values with blanks stand in quotes.",
+    "description": "The same as text: `field:value`, `=`, `!=`, `<`, `<=`, `>`, `>=`, `field IN (a, b)`, "
+    "`field:start*`, `EXISTS field`, joined by `AND`, `OR`, `NOT` and parentheses. Values with blanks stand in quotes.",
     "examples": ["colour:red AND price<50"],
 }
 FILTER_IN_JSON: Final = WithJsonSchema({"anyOf": [_SELF, TEXT_SCHEMA, {"type": "null"}]})

@@ -256,8 +256,8 @@ class SearchOutcome(BaseModel):
     model: ModelInfo
     degraded: bool
     warnings: list[str] = Field(
-        description=f"`{QUERY_TRUNCATED}`: a text was longer than the model reads. `{DEPTH_REACHED}`: there may be more "
-        "hits than a walk by cursor can reach.",
+        description=f"`{QUERY_TRUNCATED}`: a text was longer than the model reads. `{DEPTH_REACHED}`: there may be "
+        "more hits than a walk by cursor can reach.",
         examples=[[QUERY_TRUNCATED]],
     )
 

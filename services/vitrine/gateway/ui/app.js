@@ -41,7 +41,8 @@ async function render() {
   rendered = addressKey();
   const wanted = searchOf(location.search, history.state);
   const lost = wanted?.parts.some(({ kind, content }) => kind === "picture" && !pictures.kept.has(content));
-  field.value = wanted?.parts.find(({ kind, weight }) => kind === "words" && weight > 0)?.content ?? "";
+  const [first] = wanted?.parts ?? [];
+  field.value = first?.kind === "words" ? first.content : "";
   if (wanted === null || lost) {
     refine.hide();
     view.showStart();

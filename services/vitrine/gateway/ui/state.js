@@ -1,9 +1,10 @@
 // A search as the page's address writes it. Everything but a picture's bytes is in there, so that links and history work.
 //
-//   ?q=red+dress                      words, with weight 1
-//   &id=0108775015                    a product, with weight 1
-//   &picture                          a picture; which one, the history entry knows
-//   &part=-0.5~words~floral           any further part: weight, kind, content
+//   ?q=red+dress                      the first part: words,
+//   ?id=0108775015                    or a product,
+//   ?picture                          or a picture; which one, the history entry knows
+//   &wq=0.5 &wid=0.5 &picture=0.5     the first part's weight, when it is not 1
+//   &part=-0.5~words~floral           a further part: weight, kind, content
 //   &f.colour_group_name=Red          a value of a field that hits must have; several of one field: any of them
 //   &min.price=10&max.price=50        a range of a field
 //   &grouped                          one product per design
@@ -21,23 +22,23 @@ export function searchOf(address, state) {
   if (params.has("picture")) add("picture", state?.picture ?? null, weightOf(params.get("picture")));
   if (params.get("id")) add("item", params.get("id"), weightOf(params.get("wid")));
   for (const text of params.getAll("part")) {
-    const [, weight, kind, content] = text.match(/^(-?[\d.]+)~(words|item)~(.+)$/s) ?? [];
-    if (content) add(kind, content, weightOf(weight));
+    const [, weight, kind, content] = text.match(/^(-?[\d.]+)~(words|item|picture)~(.*)$/s) ?? [];
+    if (kind === "picture") add(kind, state?.picture ?? null, weightOf(weight));
+    else if (content) add(kind, content, weightOf(weight));
   }
   return parts.length ? { parts, filters: filtersOf(params), grouped: params.has("grouped") } : null;
 }
 
 export function addressOf({ parts, filters, grouped }) {
   const params = new URLSearchParams();
-  for (const [index, { kind, content, weight }] of parts.entries()) {
-    const name = { words: "q", item: "id" }[kind];
-    const plain = weight > 0 && parts.findIndex((part) => part.kind === kind && part.weight > 0) === index;
-    if (kind === "picture") params.set("picture", weight === 1 ? "" : weight);
-    else if (plain) {
-      params.set(name, content);
-      if (weight !== 1) params.set(`w${name}`, weight);
-    } else params.append("part", `${weight}~${kind}~${content}`);
+  const [{ kind, content, weight }, ...others] = parts;
+  if (kind === "picture") params.set("picture", weight === 1 ? "" : weight);
+  else {
+    const name = kind === "words" ? "q" : "id";
+    params.set(name, content);
+    if (weight !== 1) params.set(`w${name}`, weight);
   }
+  for (const part of others) params.append("part", `${part.weight}~${part.kind}~${part.kind === "picture" ? "" : part.content}`);
   for (const [field, { values, min, max }] of filters) {
     for (const value of values ?? []) params.append(`f.${field}`, value);
     if (min !== undefined) params.set(`min.${field}`, min);

@@ -35,6 +35,13 @@ def redirect(to: str, status: str = "302 Found") -> bytes:
     return answer(b"", status, Location=to)
 
 
+async def wait_for(holds: Callable[[], bool]) -> None:
+    """Waits for what threads and servers do meanwhile; fails when it takes 10 s."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.005)
+
+
 @dataclass
 class Origin:
     """A server on loopback. It answers every request to a path as it was told to, and counts its connections."""
@@ -46,7 +53,7 @@ class Origin:
     port: int = 0
     bytes_sent: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
-    _open: set[asyncio.StreamWriter] = field(default_factory=set)
+    open: set[asyncio.StreamWriter] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
@@ -59,7 +66,7 @@ class Origin:
         assert self._server is not None
         self.over.set()
         self._server.close()
-        for writer in self._open:
+        for writer in self.open:
             writer.close()
         await self._server.wait_closed()
         await asyncio.sleep(0)
@@ -71,7 +78,7 @@ class Origin:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._open.add(writer)
+        self.open.add(writer)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -86,7 +93,7 @@ class Origin:
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
-            self._open.discard(writer)
+            self.open.discard(writer)
             writer.close()
 
 
@@ -176,9 +183,8 @@ async def open_origin() -> AsyncIterator[OpenOrigin]:
 
 
 @pytest.fixture
-async def open_fetching() -> AsyncIterator[OpenFetching]:
+def open_fetching() -> OpenFetching:
     """Makes fetchers that may use http, any port in `ports`, and `HOST`, unless told otherwise."""
-    opened: list[RemoteImages] = []
 
     def open_one(
         ports: Iterable[int],
@@ -190,21 +196,9 @@ async def open_fetching() -> AsyncIterator[OpenFetching]:
         **settings: Any,
     ) -> Fetching:
         told = {"hosts": (HOST,), "schemes": ("http",), "private_networks": LOOPBACK, "ports": tuple(ports)}
-        fetching = Fetching(
-            names=Names({HOST: [["127.0.0.1"]]} if names is None else names),
-            network=network or Network(),
-            images=None,  # type: ignore[arg-type]
-        )
-        fetching.images = RemoteImages(
-            RemoteImageSettings.model_validate(told | settings),
-            max_bytes,
-            fetching.names,
-            fetching.network,
-            tls or httpx.create_ssl_context(),
-        )
-        opened.append(fetching.images)
-        return fetching
+        known = Names({HOST: [["127.0.0.1"]]} if names is None else names)
+        used = network or Network()
+        remote = RemoteImageSettings.model_validate(told | settings)
+        return Fetching(RemoteImages(remote, max_bytes, known, used, tls or httpx.create_ssl_context()), known, used)
 
-    yield open_one
-    for images in opened:
-        await images.aclose()
+    return open_one

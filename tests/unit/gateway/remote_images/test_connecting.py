@@ -8,7 +8,7 @@ from typing import Any
 import httpcore
 import pytest
 
-from tests.unit.gateway.remote_images.conftest import Names, Network, OpenOrigin
+from tests.unit.gateway.remote_images.conftest import Names, Network, OpenOrigin, wait_for
 from vitrine.errors import ImageUrlFailed, ImageUrlRefused
 from vitrine.gateway.remote_images.connecting import CheckedNetwork, SystemResolver
 from vitrine.gateway.remote_images.networks import NetworkRules
@@ -134,9 +134,3 @@ async def test_a_name_server_that_does_not_answer_blocks_nobody_but_those_who_wa
     assert results[:4] == [[ip_address(PUBLIC)]] * 4
     assert all(isinstance(result, asyncio.CancelledError) for result in results[4:])
     assert begun == 4
-
-
-async def wait_for(holds: Any) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - threads have no event of this loop
-            await asyncio.sleep(0.005)
