@@ -33,7 +33,7 @@ from vitrine.telemetry.stages import StageClock
 SHOP_QUALITY, QUERY_QUALITY = 88, 90  # of the JPEGs, as in the demo catalogue and in `vitrine evaluate`
 BATCH = 32
 BATCH_S = 60.0
-LESS = (-0.1, -0.2, -0.25, -0.3, -0.4, -0.5, -0.75, -1.0, -1.5)
+LESS = (-0.1, -0.2, -0.25, -0.3, -0.4, -0.5, -0.75, -1.0, -1.5, -2.0)
 MORE = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
 
 Rule: TypeAlias = Callable[[Vectors, Vectors, float], Vectors]
@@ -46,6 +46,7 @@ class Question:
     Args:
         right: bool [n, products].
         pictured: the first parts are pictures, not texts.
+        own: products that the queries are made of, one for each; a search never gives them back.
     """
 
     name: str
@@ -54,10 +55,14 @@ class Question:
     right: npt.NDArray[np.bool_]
     weights: Sequence[float]
     pictured: bool = False
+    own: Sequence[int] = ()
 
     def precision(self, shop: Vectors, queries: Vectors) -> float:
         """Mean precision@10 of exact neighbours."""
-        best = np.argsort(-(queries @ shop.T), axis=1, kind="stable")[:, :DEPTH]
+        scores = queries @ shop.T
+        if self.own:
+            scores[np.arange(len(scores)), self.own] = -np.inf
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
         return float(np.take_along_axis(self.right, best, axis=1).mean())
 
 
@@ -75,7 +80,7 @@ class Embedder:
         batches = [products[start : start + BATCH] for start in range(0, len(products), BATCH)]
         vectors = []
         for number, batch in enumerate(batches):
-            print(f"\r{number * BATCH} of {len(products)} drawn  ", end="", file=sys.stderr, flush=True)
+            print(f"\r{number * BATCH} of {len(products)} drawn ", end="", file=sys.stderr, flush=True)
             pictures = await asyncio.to_thread(_jpegs, batch, quality)
             vectors.append(await self._encoder.encode_images(pictures, Deadline.after(BATCH_S), StageClock()))
         return np.concatenate(vectors)
@@ -117,7 +122,7 @@ async def patterned(products: Sequence[Product], shop: Vectors, embedder: Embedd
             items.append(rng.choice(others))
             words.append(PRINTS[spec.pattern or ""].adjectives[0])
             right.append([product.article_id in relevant for product in products])
-    return Question("product + pattern", shop[items], await embedder.texts(words), np.array(right), MORE, pictured=True)
+    return Question("product + pattern", shop[items], await embedder.texts(words), np.array(right), MORE, True, items)
 
 
 async def unpatterned(products: Sequence[Product], shop: Vectors, embedder: Embedder) -> list[Question]:
@@ -133,8 +138,8 @@ async def unpatterned(products: Sequence[Product], shop: Vectors, embedder: Embe
             right.append([product.garment == spec.garment and product.pattern != spec.pattern for product in products])
     types, prints = await embedder.texts(nouns), await embedder.texts(patterns)
     return [
-        Question("product, not its pattern", shop[items], prints, np.array(right), LESS, pictured=True),
-        Question("type, not a product of that pattern", types, shop[items], np.array(right), LESS),
+        Question("product, not its pattern", shop[items], prints, np.array(right), LESS, True, items),
+        Question("type, not a product of that pattern", types, shop[items], np.array(right), LESS, False, items),
     ]
 
 
@@ -180,7 +185,7 @@ async def measure(seed: int, embedder: Embedder) -> None:
     shop = await embedder.drawings(products, SHOP_QUALITY)
     compared = await evaluated(products, embedder)
     advised = [await patterned(products, shop, embedder), *await unpatterned(products, shop, embedder)]
-    print(f"\r## Shop {seed}                    ")
+    print(f"\n## Shop {seed}")
     for question in compared:
         print("\n".join(table(question, shop, await rules(question, shop, embedder))))
     for question in advised:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.e2e.conftest import OpenGateway
 from tests.fixtures.serving import RunningGateway
 
 TIMEOUT_S = 120
@@ -49,6 +50,56 @@ def test_search_like_a_product_leaves_that_product_out(gateway: RunningGateway) 
     done = vitrine("search", "--like", known, "--url", gateway.url, "--json")
     assert done.returncode == 0, done.stderr
     assert known not in [hit["id"] for hit in json.loads(done.stdout)["hits"]]
+
+
+def test_a_search_is_narrowed_grouped_and_counted(gateway: RunningGateway) -> None:
+    options = ("--filter", "colour_group_name IN (Red, Blue)", "--group-by", "colour_group_name")
+    done = vitrine("search", "dress", *options, "--facet", "colour_group_name", "--url", gateway.url)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    assert len(rows) == 2
+    assert all("│       19 │" in row for row in rows)
+    assert "colour_group_name in the best 40: Blue 20, Red 20" in done.stdout
+
+
+def test_pages_follow_each_other(gateway: RunningGateway) -> None:
+    ranking = gateway.ids("floral top", limit=9)
+    first = vitrine("search", "floral top", "--limit", 3, "--json", VITRINE_URL=gateway.url)
+    assert first.returncode == 0, first.stderr
+    by_page = vitrine("search", "floral top", "--limit", 3, "--page", 2, "--json", VITRINE_URL=gateway.url)
+    cursor = json.loads(first.stdout)["next_cursor"]
+    by_cursor = vitrine("search", "floral top", "--limit", 6, "--cursor", cursor, "--json", VITRINE_URL=gateway.url)
+    found = [[hit["id"] for hit in json.loads(done.stdout)["hits"]] for done in (first, by_page, by_cursor)]
+    assert found == [ranking[:3], ranking[3:6], ranking[3:9]]
+
+
+def test_what_is_led_away_from_counts(gateway: RunningGateway) -> None:
+    plain = vitrine("search", "floral top", "--url", gateway.url, "--json", "--limit", 60)
+    less = vitrine("search", "floral top", "--minus", "red", "--url", gateway.url, "--json", "--limit", 60)
+    assert less.returncode == 0, less.stderr
+    scores = [{hit["id"]: hit["score"] for hit in json.loads(done.stdout)["hits"]} for done in (plain, less)]
+    assert scores[0].keys() == scores[1].keys()
+    assert scores[0] != scores[1]
+
+
+def test_a_filter_that_is_none_is_refused_with_one_line(gateway: RunningGateway) -> None:
+    done = vitrine("search", "x", "--filter", "colour_group_name:", "--url", gateway.url)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("filter_invalid: ")
+
+
+def test_the_key_of_the_environment_opens_a_gateway(open_gateway: OpenGateway, shop: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    made = vitrine("key", "create", "--id", "cli", "--scope", "search", "--collection", "products", "--file", keys)
+    assert made.returncode == 0, made.stderr
+    gateway = open_gateway({"VITRINE_AUTH__MODE": "on", "VITRINE_AUTH__KEYS_FILE": str(keys)})
+    refused = vitrine("search", "top", VITRINE_URL=gateway.url)
+    assert (refused.returncode, refused.stderr.partition(":")[0]) == (1, "unauthenticated")
+    done = vitrine(
+        "search", "top", "--plot", tmp_path / "sheet.png", VITRINE_URL=gateway.url, VITRINE_API_KEY=made.stdout.strip()
+    )
+    assert done.returncode == 0, done.stderr
+    assert made.stdout.strip() not in refused.stderr + done.stdout + done.stderr
 
 
 def test_no_query_is_refused_with_one_line(gateway: RunningGateway) -> None:

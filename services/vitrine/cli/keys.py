@@ -14,7 +14,7 @@ from rich.table import Table
 
 from vitrine.cli.key_file import KeyFile
 from vitrine.errors import InvalidInput
-from vitrine.gateway.auth.keys import KEY_ID_PATTERN, ApiKey, KeyRate, digest_of, new_key
+from vitrine.gateway.auth.keys import KEY_ID_PATTERN, MAX_PER_SECOND, ApiKey, KeyRate, digest_of, new_key
 from vitrine.gateway.auth.principal import Scope
 from vitrine.settings import read_settings
 
@@ -62,7 +62,7 @@ def create(
             sha256=digest_of(secret).hex(),
             scopes=frozenset(scope),
             collections="*" if all_collections else frozenset(collection or ()),
-            rate=None if rate is None else KeyRate(per_second=rate, burst=burst or max(1, round(rate * _BURST_S))),
+            rate=None if rate is None else _rate(rate, burst),
             not_after=_moment(not_after) if not_after else None,
             note=note,
         )
@@ -106,6 +106,12 @@ def _path(file: Path | None) -> Path:
     if path is None:
         raise InvalidInput("Say where the keys are: --file FILE or VITRINE_AUTH__KEYS_FILE.")
     return path
+
+
+def _rate(per_second: float, burst: int | None) -> KeyRate:
+    if not 0 < per_second <= MAX_PER_SECOND:
+        raise InvalidInput(f"--rate must be above 0 and at most {MAX_PER_SECOND} requests a second.")
+    return KeyRate(per_second=per_second, burst=max(1, round(per_second * _BURST_S)) if burst is None else burst)
 
 
 def _moment(text: str) -> datetime:

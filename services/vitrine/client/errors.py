@@ -38,6 +38,9 @@ class ApiError(VitrineError):
         self.details = dict(details or {})
         self.retry_after_s = retry_after_s
 
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}: {self.message}"
+
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is rebuilt from its message alone unless told otherwise, and so could not leave a worker process.
         positional = (self.status, self.code, self.message, self.request_id, self.details)

@@ -81,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     for router in routers:
         app.include_router(router)
-    answer_failures(app)
+    answer_failures(app, routers)
     describe(app, settings)
     describe_access(app, authenticated=authenticator is not None)
     # The last one added is the outermost.

@@ -16,7 +16,7 @@ from vitrine.settings import Settings
 from vitrine.vectorstore import collection, filter_text, filter_tree
 from vitrine.vectorstore.searcher import MAX_NEIGHBOURS
 
-_JSON_LEVELS: Final = 200  # the parser's own; a test sends one more
+_JSON_LEVELS: Final = 201  # the parser's own: 200 within the outermost; a test sends one more
 _IMAGE_FORMATS: Final = ("JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF")  # a test holds them to the decoder's
 
 
@@ -57,7 +57,13 @@ def _requests(settings: Settings) -> Iterator[Limit]:
     of = partial(_set, settings)
     yield of("gateway.max_body_bytes", "body", "bytes", "A request's body.", BodyTooLarge)
     yield of("gateway.max_timeout_ms", "body_time", "ms", "Until the body's last byte.", BodyTimedOut)
-    yield Limit("json_depth", _JSON_LEVELS, "levels", "Arrays and objects within each other.", JsonMalformed)
+    yield Limit(
+        "json_depth",
+        _JSON_LEVELS,
+        "levels",
+        "Arrays and objects within each other, the body itself included.",
+        JsonMalformed,
+    )
     yield Limit("form_fields", bodies.MAX_FORM_FIELDS, "fields", "Of a multipart form, beside its file.", FormMalformed)
     yield Limit("form_field", bodies.MAX_FIELD_BYTES, "bytes", "One field of a form.", FormMalformed)
     yield of("gateway.max_timeout_ms", "timeout", "ms", "`timeout_ms` of a request.", errors.LimitExceeded)
@@ -141,7 +147,7 @@ def _pictures(settings: Settings) -> Iterator[Limit]:
 
 def _items(settings: Settings) -> Iterator[Limit]:
     yield _set(settings, "items.max_bulk", "bulk_items", "items", "Of one bulk request.", errors.LimitExceeded)
-    yield Limit("item_id", collection.ID_BYTES, "bytes", "An item's id, in UTF-8.", errors.LimitExceeded)
+    yield Limit("item_id", collection.ID_BYTES, "bytes", "An item's id, in UTF-8.", errors.InvalidInput)
     yield Limit("item_title", collection.TITLE_BYTES, "bytes", "An item's title, in UTF-8.", errors.LimitExceeded)
     yield Limit("item_group", collection.GROUP_BYTES, "bytes", "An item's group, in UTF-8.", errors.LimitExceeded)
     yield Limit("item_image_path", collection.IMAGE_PATH_BYTES, "bytes", "An item's image_path.", errors.LimitExceeded)

@@ -120,6 +120,7 @@ _CACHING: Final = {
     "Cache-Control": {"required": True, "schema": {"type": "string"}},
     "Vary": {"required": True, "schema": {"type": "string"}},
 }
+_MAXIMUM_OF: Final = {"integer": "maximum", "array": "maxItems"}
 _ALWAYS_RETRY: Final = frozenset({429, 503})
 
 
@@ -221,7 +222,7 @@ def _without_null(node: Any) -> Any:
 
 
 def _maxima(settings: Settings) -> Mapping[str, float]:
-    """What settings bound, by the names of the members."""
+    """What settings bound, by the names of the members: numbers, and the length of lists."""
     return {
         **{name: bounds.maximum for name, bounds in bounds_of(settings).items()},
         "facets": settings.search.max_facets,
@@ -234,11 +235,13 @@ def _maxima(settings: Settings) -> Mapping[str, float]:
 def _set_maxima(node: Any, maxima: Mapping[str, float]) -> None:
     """Writes the limits that settings decide into the schemas of the members and parameters of these names."""
     for name, schema in _named_schemas(node):
-        for variant in (schema, *schema.get("anyOf", ())):
-            if name in maxima and variant.get("type") == "integer":
-                variant["maximum"] = maxima[name]
-            elif name in maxima and variant.get("type") == "array":
-                variant["maxItems"] = maxima[name]
+        for variant in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+            keyword = _MAXIMUM_OF.get(variant.get("type", ""))
+            if name in maxima and keyword is not None:
+                variant.setdefault(keyword, maxima[name])
+            elif name in maxima and "pattern" in variant:
+                # A list as text: one, and up to so many less one behind a comma each.
+                variant["pattern"] = variant["pattern"].replace(")*$", f"){{0,{maxima[name] - 1:g}}}$")
 
 
 def _named_schemas(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from vitrine.domain import Deadline
-from vitrine.errors import FilterInvalid, InvalidInput, LimitExceeded, VitrineError
+from vitrine.errors import FilterInvalid, LimitExceeded, QueryEmpty, VitrineError
 from vitrine.gateway.auth.principal import Principal, Scope
 from vitrine.gateway.bodies import findings_of, invalid_input
 from vitrine.gateway.bounds import bounds_of
@@ -69,7 +69,7 @@ def from_params(alias: str, params: SearchParams, caller: Principal, settings: S
     """The search that a query string asks for.
 
     Raises:
-        InvalidInput: it names neither a text nor a product.
+        QueryEmpty: it names neither a text nor a product.
         LimitExceeded, FilterInvalid
     """
     parts: list[QueryPart] = []
@@ -78,7 +78,7 @@ def from_params(alias: str, params: SearchParams, caller: Principal, settings: S
     if params.id is not None:
         parts.append(ItemPart(params.id))
     if not parts:
-        raise InvalidInput("Name a text as `q`, a product as `id`, or both.")
+        raise QueryEmpty("Name a text as `q`, a product as `id`, or both.")
     return replace(_without_parts(alias, params, caller, settings), parts=tuple(parts))
 
 
@@ -94,22 +94,26 @@ async def from_form(
     return replace(request, parts=(ImagePart(picture, form.weight), *further))
 
 
-def deadline_for(timeout_ms: int | None, settings: GatewaySettings) -> Deadline:
+def deadline_for(timeout_ms: int | None, settings: GatewaySettings, *, or_else: int | None = None) -> Deadline:
     """When a request's time is up, counted from now.
 
+    Args:
+        timeout_ms: what counts most, a body's or an address's; None where it says nothing.
+        settings: what counts where nobody says anything.
+        or_else: what counts then, the header's.
+
     Raises:
-        LimitExceeded: more time than the settings allow.
+        LimitExceeded: either is more time than the settings allow.
     """
-    if timeout_ms is None:
-        timeout_ms = settings.default_timeout_ms
-    if timeout_ms > settings.max_timeout_ms:
-        raise LimitExceeded(
-            f"A request may take {settings.max_timeout_ms} ms at most, not {timeout_ms}.",
-            field="timeout_ms",
-            minimum=1,
-            maximum=settings.max_timeout_ms,
-        )
-    return Deadline.after(timeout_ms / 1000)
+    for asked in (timeout_ms, or_else):
+        if asked is not None and asked > settings.max_timeout_ms:
+            raise LimitExceeded(
+                f"A request may take {settings.max_timeout_ms} ms at most, not {asked}.",
+                field="timeout_ms",
+                minimum=1,
+                maximum=settings.max_timeout_ms,
+            )
+    return Deadline.after((timeout_ms or or_else or settings.default_timeout_ms) / 1000)
 
 
 def check_searches(count: int, settings: Settings) -> None:
@@ -134,6 +138,7 @@ def _without_parts(
         raise LimitExceeded(
             f"An answer holds {most} hits at most, not {sent.limit}.", field="limit", minimum=1, maximum=most
         )
+    facets = _facets(sent.facets, settings.search.max_facets)
     return SearchRequest(
         collection=collection,
         parts=(),
@@ -144,7 +149,7 @@ def _without_parts(
         min_score=sent.min_score,
         relative_cut=sent.relative_cut,
         group_by=sent.group_by,
-        facets=_facets(sent.facets),
+        facets=facets,
         cursor=sent.cursor,
         # A page by offset has no place in a walk.
         paged=sent.offset == 0,
@@ -165,9 +170,13 @@ def _filter(sent: object) -> FilterTree:
         raise FilterInvalid("The filter begins like JSON, but is none.") from error
 
 
-def _facets(sent: Sequence[str] | str | None) -> tuple[str, ...]:
+def _facets(sent: Sequence[str] | str | None, most: int) -> tuple[str, ...]:
     """Fields to count, each once."""
     names = sent.split(",") if isinstance(sent, str) else sent or ()
+    if len(names) > most:
+        raise LimitExceeded(
+            f"A search has {most} facets at most, not {len(names)}.", field="facets", minimum=0, maximum=most
+        )
     return tuple(dict.fromkeys(names))
 
 

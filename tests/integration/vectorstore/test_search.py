@@ -20,7 +20,7 @@ from vitrine.settings import MilvusSettings
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.connection import MilvusConnection
-from vitrine.vectorstore.filters import Eq, Not, compile_filter
+from vitrine.vectorstore.filters import Eq, Ge, Lt, Not, compile_filter
 from vitrine.vectorstore.index_params import Hnsw
 from vitrine.vectorstore.searcher import VectorSearcher
 from vitrine.vectorstore.writer import CollectionWriter
@@ -125,11 +125,57 @@ async def test_many_vectors_in_one_call_find_what_single_searches_find(
     searcher: VectorSearcher, collection: CollectionInfo
 ) -> None:
     queries = unit_vectors(20, seed=4)
-    together = await searcher.search_many(
+    together = await searcher.neighbours(
         collection.name, queries, limit=5, index=collection.index, fields=collection.fields, deadline=soon()
     )
     alone = [await find(searcher, collection, query, limit=5) for query in queries]
-    assert [[hit.id for hit in hits] for hits in together] == [[hit.id for hit in hits] for hits in alone]
+    assert [found.hits(range(5)) for found in together] == alone
+
+
+async def test_neighbours_can_come_without_what_only_a_page_needs(
+    searcher: VectorSearcher, collection: CollectionInfo
+) -> None:
+    colour = collection.fields[0]
+    (found,) = await searcher.neighbours(
+        collection.name,
+        VECTORS[:1],
+        limit=ROWS,
+        wanted=10,
+        index=collection.index,
+        fields=(colour,),
+        described=False,
+        params={"ef": 16},
+        deadline=soon(),
+    )
+    assert not found.described
+    assert found.ids == [hit.id for hit in await find(searcher, collection, VECTORS[0], limit=ROWS)]
+    expected = ["" if int(item_id) % 3 == 0 else "red" if int(item_id) % 2 else "blue" for item_id in found.ids]
+    assert found.stored("colour") == expected
+    assert set(found.stored("group_key")) == {"g"}
+
+
+async def test_items_are_counted_by_value_within_a_filter(searcher: VectorSearcher, collection: CollectionInfo) -> None:
+    rows = [row for row in range(ROWS) if row % 3]
+    sizes = await searcher.sizes(collection.name, "colour", ["red", "blue", 'gr"een', ""], "", soon())
+    assert sizes == {
+        "red": sum(row % 2 for row in rows),
+        "blue": sum(1 - row % 2 for row in rows),
+        'gr"een': 0,
+        "": 100,
+    }
+    narrowed = compile_filter(Lt("stock", 10), collection.fields)
+    assert await searcher.sizes(collection.name, "colour", ["red", "blue"], narrowed, soon()) == {"red": 3, "blue": 3}
+    assert await searcher.sizes(collection.name, "stock", [4, 3, -7], "", soon()) == {4: 1, 3: 0, -7: 0}
+
+
+async def test_groups_too_large_to_be_read_are_counted_by_milvus(
+    searcher: VectorSearcher, collection: CollectionInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitrine.vectorstore.searcher._COUNTED_ROWS", 50)
+    narrowed = compile_filter(Ge("stock", 150), collection.fields)
+    rows = [row for row in range(150, ROWS) if row % 3]
+    expected = {"red": sum(row % 2 for row in rows), "blue": sum(1 - row % 2 for row in rows), "green": 0}
+    assert await searcher.sizes(collection.name, "colour", ["red", "blue", "green"], narrowed, soon()) == expected
 
 
 async def test_a_filter_holds_for_every_hit(searcher: VectorSearcher, collection: CollectionInfo) -> None:
@@ -164,10 +210,11 @@ async def test_an_unknown_collection_and_a_spent_deadline(searcher: VectorSearch
 
 async def test_an_empty_collection_has_no_hits(searcher: VectorSearcher, empty_collection: CollectionInfo) -> None:
     assert await find(searcher, empty_collection, VECTORS[0]) == []
-    many = await searcher.search_many(
+    many = await searcher.neighbours(
         empty_collection.name, VECTORS[:3], limit=5, index=empty_collection.index, fields=FIELDS, deadline=soon()
     )
-    assert many == [[], [], []]
+    assert [len(found) for found in many] == [0, 0, 0]
+    assert await searcher.sizes(empty_collection.name, "colour", ["red"], "", soon()) == {"red": 0}
 
 
 async def test_items_and_vectors_by_id(searcher: VectorSearcher, collection: CollectionInfo) -> None:
@@ -188,6 +235,8 @@ async def test_items_and_vectors_by_id(searcher: VectorSearcher, collection: Col
         {"colour": "red", "stock": 5, "price": 1.25, "sale": False},
     )
     assert await searcher.vectors_of(collection.name, [], soon()) == {}
+    with_vector = await searcher.items_of(collection.name, [IDS[5]], soon(), with_vectors=True)
+    np.testing.assert_array_equal(with_vector[IDS[5]].vector, VECTORS[5])
 
 
 async def test_many_searches_at_once_do_not_mix_their_answers(

@@ -24,13 +24,14 @@ from vitrine.gateway.app import create_app
 from vitrine.gateway.dependencies import Services
 from vitrine.gateway.health import Readiness
 from vitrine.gateway.pictures import Pictures
-from vitrine.search.request import Check, SearchRequest, SearchResult
+from vitrine.search.request import Check, SearchRequest, SearchResult, TextPart
 from vitrine.search.searcher import Searcher
 from vitrine.settings import ImageSettings, Settings
 from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.telemetry.stages import Stage, StageClock
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo
+from vitrine.vectorstore.filters import compile_filter
 from vitrine.vectorstore.index_params import Hnsw
 
 FIELDS = (FieldSpec("colour", FieldType.TEXT, facetable=True), FieldSpec("price", FieldType.NUMBER))
@@ -94,6 +95,11 @@ class MemorySearcher:
     async def search(self, request: SearchRequest, deadline: Deadline, clock: StageClock) -> SearchResult:
         self.asked.append(request)
         self.deadlines.append(deadline.remaining())
+        for part in request.parts:
+            if isinstance(part, TextPart):
+                check_query(part.text, 8 * 1024)
+        if request.filter is not None:
+            compile_filter(request.filter, FIELDS)
         with clock.stage(Stage.EMBED):
             if self.before is not None:
                 await self.before()

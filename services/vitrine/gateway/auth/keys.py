@@ -17,6 +17,8 @@ KEY_ID_PATTERN: Final = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
 COLLECTION_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 """About ten thousand keys."""
+MAX_PER_SECOND: Final = 100_000
+"""Highest rate of a key; more than a process can serve."""
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SECRET_BYTES: Final = 32
@@ -37,8 +39,8 @@ class _Entry(BaseModel):
 class KeyRate(_Entry):
     """How often a key may be used."""
 
-    per_second: float = Field(gt=0, le=1_000_000, allow_inf_nan=False)
-    burst: int = Field(ge=1, le=1_000_000)
+    per_second: float = Field(gt=0, le=MAX_PER_SECOND, allow_inf_nan=False)
+    burst: int = Field(ge=1, le=10 * MAX_PER_SECOND)
 
 
 class ApiKey(_Entry):

@@ -102,6 +102,7 @@ async def embeddings(request: Request, timeout_ms: TimeoutHeader = None) -> Resp
     caller_of(request).require(Scope.SEARCH)
     body = await read_json(request, EmbeddingsBody)
     services, context = services_of(request), RequestContext.of(request.scope)
+    context.charge(len(body.input) - 1)
     deadline = deadline_for(timeout_ms, services.settings.gateway)
     contract = services.searcher.encoder.contract
     _check_model(body.model, contract)

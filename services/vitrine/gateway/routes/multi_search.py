@@ -34,7 +34,7 @@ async def multi_search(request: Request, timeout_ms: TimeoutHeader = None) -> Re
     body = await read_json(request, MultiSearchBody)
     check_searches(len(body.searches), services.settings)
     context.charge(len(body.searches) - 1)
-    deadline = deadline_for(body.timeout_ms or timeout_ms, services.settings.gateway)
+    deadline = deadline_for(body.timeout_ms, services.settings.gateway, or_else=timeout_ms)
     asked = await from_items(body.searches, caller, services, deadline)
     results = await _found(request, asked, deadline)
     _note(request, results)

@@ -40,7 +40,7 @@ async def search(alias: Alias, request: Request, timeout_ms: TimeoutHeader = Non
     caller.require(Scope.SEARCH, alias)
     body = await read_json(request, SearchBody)
     services = services_of(request)
-    deadline = deadline_for(body.timeout_ms or timeout_ms, services.settings.gateway)
+    deadline = deadline_for(body.timeout_ms, services.settings.gateway, or_else=timeout_ms)
     wanted = await from_body(alias, body, caller, services, deadline)
     return _answer(request, await _found(request, wanted, deadline))
 
@@ -53,7 +53,7 @@ async def search_by_address(
     caller = caller_of(request)
     caller.require(Scope.SEARCH, alias)
     services = services_of(request)
-    deadline = deadline_for(params.timeout_ms or timeout_ms, services.settings.gateway)
+    deadline = deadline_for(params.timeout_ms, services.settings.gateway, or_else=timeout_ms)
     wanted = from_params(alias, params, caller, services.settings)
     result = await _found(request, wanted, deadline)
     return cacheable_search_answer(request, result, services.media_base_url, services.settings)
@@ -71,7 +71,7 @@ async def search_by_upload(alias: Alias, request: Request, timeout_ms: TimeoutHe
     caller.require(Scope.SEARCH, alias)
     form, picture = await read_form(request, ImageForm, IMAGE_FIELD)
     services = services_of(request)
-    deadline = deadline_for(form.timeout_ms or timeout_ms, services.settings.gateway)
+    deadline = deadline_for(form.timeout_ms, services.settings.gateway, or_else=timeout_ms)
     wanted = await from_form(alias, form, picture, caller, services, deadline)
     return _answer(request, await _found(request, wanted, deadline))
 

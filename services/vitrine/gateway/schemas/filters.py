@@ -33,8 +33,8 @@ FILTER_SCHEMA: Final[dict[str, Any]] = {
     "title": FILTER,
     "description": "A condition on a field, or `all`, `any`, `not` over further filters.",
     "oneOf": [
-        _object(all={"type": "array", "minItems": 1, "maxItems": MAX_NODES, "items": _SELF}),
-        _object(any={"type": "array", "minItems": 1, "maxItems": MAX_NODES, "items": _SELF}),
+        _object(all={"type": "array", "minItems": 1, "maxItems": MAX_NODES - 1, "items": _SELF}),
+        _object(any={"type": "array", "minItems": 1, "maxItems": MAX_NODES - 1, "items": _SELF}),
         _object(**{"not": _SELF}),
         _condition([*COMPARISONS], value=_VALUE),
         _condition(["in"], value={"type": "array", "minItems": 1, "maxItems": MAX_VALUES, "items": _VALUE}),

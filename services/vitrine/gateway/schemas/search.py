@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag
 from pydantic_core import PydanticCustomError
 
-from vitrine.gateway.schemas.common import ItemId, ModelInfo, Request, TimeoutMs
+from vitrine.gateway.schemas.common import WHOLE, ItemId, ModelInfo, Request, TimeoutMs
 from vitrine.gateway.schemas.filters import FILTER_IN_JSON, TEXT_SCHEMA
 from vitrine.gateway.schemas.items import ItemAnswer
 from vitrine.gateway.schemas.written import WRITTEN_FLAG, WRITTEN_NUMBER, WRITTEN_WHOLE
@@ -22,13 +22,17 @@ MAX_OFFSET: Final = 16_384
 DEFAULT_LIMIT: Final = 20
 MAX_CURSOR_CHARS: Final = 128 * 1024
 """Far above what a walk of the greatest depth that can be set needs."""
+MAX_CURSOR_CHARS_IN_ADDRESS: Final = 16 * 1024
+"""What leaves room for the rest of an address, which HTTP servers cut at 64 KiB. Longer ones go into a body."""
 MAX_PARAMS: Final = 8
 
 Weight = Annotated[
     float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False, description="Share; negative: away from it.")
 ]
-Limit = Annotated[int, Field(ge=1, description="Hits, or groups of them, in one answer.")]
-Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Hits to pass over; not together with `cursor`.")]
+Limit = Annotated[int, Field(ge=1, description="Hits, or groups of them, in one answer."), WHOLE]
+Offset = Annotated[
+    int, Field(ge=0, le=MAX_OFFSET, description="Hits to pass over; not together with `cursor`."), WHOLE
+]
 Cursor = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_CURSOR_CHARS),
@@ -44,7 +48,7 @@ FieldName = Annotated[str, StringConstraints(pattern=f"^{_FIELD_PATTERN}$")]
 GroupBy = Annotated[FieldName, Field(description="A field; of the hits that share its value only the best is given.")]
 _PARAM_PATTERN: Final = "[a-z_]{1,32}"
 IndexOptions = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=f"^{_PARAM_PATTERN}$")], int],
+    dict[Annotated[str, StringConstraints(pattern=f"^{_PARAM_PATTERN}$")], Annotated[int, WHOLE]],
     Field(
         max_length=MAX_PARAMS,
         description="Settings of the index for this search, by Milvus's own names.",
@@ -76,7 +80,9 @@ class ImageQuery(Request):
         description="`data:image/jpeg;base64,...`, or `https://...` of an allowed host.",
         examples=["data:image/gif;base64,R0lGODlhAQABAIAAAP///wAAACwAAAAAAQABAAACAkQBADs="],
         # Stays out of the validation like that of texts.
-        json_schema_extra={"pattern": "^(data:|https?:)"},
+        json_schema_extra={
+            "pattern": "^(data:image/[A-Za-z0-9.+-]+(;[A-Za-z0-9.+-]+=[A-Za-z0-9.+-]+)*;base64,|https?:)"
+        },
     )
     weight: Weight = 1.0
 
@@ -188,7 +194,7 @@ class FlatSearch(BaseModel):
     facets: str | None = Field(
         None,
         pattern=f"^{_FIELD_PATTERN}(,{_FIELD_PATTERN})*$",
-        max_length=4096,
+        max_length=2048,
         description="Fields whose values are counted over the best hits, with commas between them.",
         examples=["colour,price"],
     )
@@ -206,6 +212,7 @@ class SearchParams(FlatSearch):
     """The same as query parameters, for one text, one product, or both."""
 
     q: QueryText | None = Field(None, description="Text query.", examples=["red floral dress"])
+    cursor: Annotated[Cursor, StringConstraints(max_length=MAX_CURSOR_CHARS_IN_ADDRESS)] | None = None
     id: ItemId | None = Field(None, description="Products like this one.")
 
 

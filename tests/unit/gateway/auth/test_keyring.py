@@ -1,3 +1,4 @@
+import asyncio
 import hmac
 import logging
 import os
@@ -33,7 +34,7 @@ def stale() -> Gauge:
 
 
 def _value(gauge: Gauge) -> float:
-    return gauge.collect()[0].samples[0].value
+    return next(iter(gauge.collect())).samples[0].value
 
 
 @pytest.fixture
@@ -91,17 +92,17 @@ def test_a_key_ends_at_its_moment(path: Path, stale: Gauge) -> None:
     assert _reason(keyring, key) == "expired key"
 
 
-async def test_a_changed_file_is_in_force_after_a_refresh(path: Path, stale: Gauge) -> None:
+def test_a_changed_file_is_in_force_after_a_refresh(path: Path, stale: Gauge) -> None:
     first, second = new_key("first"), new_key("second")
     _write(path, render_keys([_entry(first, "first")]))
     keyring = Keyring(path, stale)
     _write(path, render_keys([_entry(second, "second")]))
-    await keyring.refresh()
+    asyncio.run(keyring.refresh())
     assert keyring.principal_of(second).id == "key:second"
     assert _reason(keyring, first) == "unknown key"
 
 
-async def test_a_change_of_the_same_size_within_a_tick_of_the_clock_is_noticed(path: Path, stale: Gauge) -> None:
+def test_a_change_of_the_same_size_within_a_tick_of_the_clock_is_noticed(path: Path, stale: Gauge) -> None:
     first, second = new_key("shop"), new_key("shop")
     path.write_bytes(render_keys([_entry(first)]))
     before = path.stat()
@@ -109,11 +110,11 @@ async def test_a_change_of_the_same_size_within_a_tick_of_the_clock_is_noticed(p
     path.write_bytes(render_keys([_entry(second)]))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
-    await keyring.refresh()
+    asyncio.run(keyring.refresh())
     assert keyring.principal_of(second).id == "key:shop"
 
 
-async def test_a_file_that_stays_the_same_is_not_read_again(
+def test_a_file_that_stays_the_same_is_not_read_again(
     path: Path, stale: Gauge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _write(path, render_keys([_entry(new_key("shop"))]))
@@ -121,11 +122,11 @@ async def test_a_file_that_stays_the_same_is_not_read_again(
     keyring = Keyring(path, stale)
     opened: list[object] = []
     monkeypatch.setattr(os, "open", lambda *arguments, **_: opened.append(arguments))
-    await keyring.refresh()
+    asyncio.run(keyring.refresh())
     assert opened == []
 
 
-async def test_a_link_that_leads_elsewhere_is_another_file(tmp_path: Path, path: Path, stale: Gauge) -> None:
+def test_a_link_that_leads_elsewhere_is_another_file(tmp_path: Path, path: Path, stale: Gauge) -> None:
     first, second = new_key("shop"), new_key("shop")
     for name, key in (("one", first), ("two", second)):
         (tmp_path / name).write_bytes(render_keys([_entry(key)]))
@@ -134,12 +135,12 @@ async def test_a_link_that_leads_elsewhere_is_another_file(tmp_path: Path, path:
     keyring = Keyring(path, stale)
     (tmp_path / "link").symlink_to("two")
     (tmp_path / "link").replace(path)
-    await keyring.refresh()
+    asyncio.run(keyring.refresh())
     assert keyring.principal_of(second).id == "key:shop"
 
 
 @pytest.mark.parametrize("broken", [b"{", b'{"keys": [{"id": "x"}]}', b" " * (4 * 1024 * 1024 + 1), None])
-async def test_a_broken_or_missing_file_leaves_the_last_good_keys_and_is_told_once(
+def test_a_broken_or_missing_file_leaves_the_last_good_keys_and_is_told_once(
     path: Path, stale: Gauge, broken: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -152,12 +153,12 @@ async def test_a_broken_or_missing_file_leaves_the_last_good_keys_and_is_told_on
     else:
         _write(path, broken)
     for _ in range(3):
-        await keyring.refresh()
+        asyncio.run(keyring.refresh())
         assert _value(stale) == 1
         assert keyring.principal_of(key).id == "key:shop"
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     _write(path, render_keys([_entry(later, "later")]))
-    await keyring.refresh()
+    asyncio.run(keyring.refresh())
     assert _value(stale) == 0
     assert keyring.principal_of(later).id == "key:later"
     assert _reason(keyring, key) == "unknown key"

@@ -32,8 +32,18 @@ def test_keys_are_random_in_every_digit() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "vitrine_", "vitrine_shop", "vitrine_shop_short", "vitrine__" + "a" * 43, "shop_" + "a" * 43]
-    + ["vitrine_shop_" + "a" * 44, "vitrine_Shop_" + "a" * 43, "vitrine_shop_" + "a" * 43 + "\n", "ü" * 60],
+    [
+        "",
+        "vitrine_",
+        "vitrine_shop",
+        "vitrine_shop_short",
+        "vitrine__" + "a" * 43,
+        "shop_" + "a" * 43,
+        "vitrine_shop_" + "a" * 44,
+        "vitrine_Shop_" + "a" * 43,
+        "vitrine_shop_" + "a" * 43 + "\n",
+        "ü" * 60,
+    ],
 )
 def test_what_is_no_key_names_no_id(text: str) -> None:
     assert id_of(text) is None

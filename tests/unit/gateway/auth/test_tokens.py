@@ -1,3 +1,4 @@
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class _CountedKeys:
 
 
 @pytest.fixture
-def keys(jwks_file: Path) -> _CountedKeys:  # type: ignore[override]
+def keys(jwks_file: Path) -> _CountedKeys:
     return _CountedKeys(FileKeys(jwks_file, Gauge("stale", "x", registry=CollectorRegistry())))
 
 
@@ -250,7 +251,7 @@ async def test_a_withdrawn_key_takes_its_tokens_along(
 ) -> None:
     token = issuer.token()
     await reader.principal_of(token)
-    jwks_file.write_bytes(issuer.key_set(rsa_kid="r2"))
+    await asyncio.to_thread(jwks_file.write_bytes, issuer.key_set(rsa_kid="r2"))
     await keys.refresh()
     assert await _reason(reader, token) == "unknown signing key"
     await reader.principal_of(issuer.token(header={"kid": "r2"}))

@@ -27,6 +27,10 @@ def soon() -> Deadline:
     return Deadline.after(10)
 
 
+def open_handles() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     outside = tmp_path / "outside"
@@ -62,8 +66,10 @@ async def test_the_folder_itself_may_be_a_link(root: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "path",
-    ["nothing.jpg", "images", "images/nothing/x.jpg", "images/a b.jpg/x", "folder.jpg"]
-    + ["out.jpg", "near.jpg", "way/secret.jpg", "round", "round/x", "pipe.jpg", "x" * 300],
+    [
+        *("nothing.jpg", "images", "images/nothing/x.jpg", "images/a b.jpg/x", "folder.jpg"),
+        *("out.jpg", "near.jpg", "way/secret.jpg", "round", "round/x", "pipe.jpg", "x" * 300),
+    ],
 )
 async def test_what_is_no_file_of_the_folder_is_missing(folder: ImageFolder, path: str) -> None:
     with pytest.raises(ImageMissing) as caught:
@@ -152,10 +158,10 @@ async def test_a_file_system_that_hangs_costs_no_more_than_the_deadline(root: Pa
 
 
 async def test_no_handle_is_left_open(folder: ImageFolder) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_handles()
     for path in ("images/a b.jpg", "way/secret.jpg", "pipe.jpg", "images/nothing/x", "folder.jpg") * 5:
         try:
             await folder.read(path, soon())
         except VitrineError:
             continue
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert open_handles() <= before

@@ -128,7 +128,7 @@ async def test_a_collection_that_is_not_ready_is_not_written_to(
     store: ItemStore, shelf: MemoryShelf, changed: dict[str, object], kind: type[VitrineError]
 ) -> None:
     shelf.put("p0")
-    shelf.collection = replace(shelf.collection, **changed)  # type: ignore[arg-type]
+    shelf.collection = replace(shelf.collection, **changed)
     with pytest.raises(kind):
         await store.write("products", items(1), soon(), StageClock())
     with pytest.raises(kind):
@@ -237,7 +237,7 @@ async def test_only_a_few_files_are_in_memory_at_once(shelf: MemoryShelf, metric
         held -= 1
         return pixels
 
-    shelf.encoder.decode = slow  # type: ignore[method-assign,assignment]
+    shelf.encoder.decode = slow
     store = shelf.store(SETTINGS, Counting(SETTINGS.images), metrics)
     entries = [SentItem(f"p{n}", "https://pictures.example/x.jpg") for n in range(50)]
     await store.write("products", entries, soon(), StageClock())
