@@ -11,6 +11,7 @@ EXPORT_VENV ?= .venv-export
 TORCH ?= torch==2.13.0
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+CASES ?= 40
 
 BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -48,6 +49,10 @@ test: $(VENV)/.dev $(ENGINES)/.installed ## All tests, on real Triton and real M
 .PHONY: test-export
 test-export: $(EXPORT_VENV)/.installed $(ENGINES)/.installed ## Export a full-size CLIP, serve it, compare it with torch
 	@$(EXPORT_VENV)/bin/pytest -m export $(PYTEST_ARGS)
+
+.PHONY: contract
+contract: $(VENV)/.dev $(ENGINES)/.installed ## The API against its own OpenAPI document, with CASES=40 examples an operation
+	@CONTRACT_CASES=$(CASES) $(BIN)/pytest tests/e2e/test_contract.py -rP $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, types, import directions

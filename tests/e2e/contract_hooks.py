@@ -1,22 +1,85 @@
-"""Hooks of the contract test: a request that asks for less time than any work takes is answered 504, and rightly so.
+"""Hooks of the contract test: what no schema can say about a request, because it depends on the shop.
 
-Generated deadlines are therefore raised to two seconds; what is no deadline at all stays as it was generated.
+A document can say that a facet is a text; that this collection has a field of that name, it cannot. Requests that are
+meant to be valid therefore get names, pictures and filters that exist here, so that "valid data is accepted" can be
+asked of every operation. Requests that are meant to be invalid stay as they were generated.
+
+Deadlines are raised to seconds in all of them: asked for a millisecond, the right answer is 504.
 """
 
+import base64
+import io
+from collections.abc import MutableMapping
 from typing import Any
 
 import schemathesis
+from PIL import Image
+from schemathesis.generation import GenerationMode
 
-ENOUGH_MS = 2_000
-NAMES = {"timeout_ms", "X-Timeout-Ms"}
+ENOUGH_MS = 8_000
+DEADLINES = {"timeout_ms", "X-Timeout-Ms"}
+FILTER = {"field": "colour_group_name", "op": "eq", "value": "Red"}
+FILTER_TEXT = "colour_group_name:Red"
+PRODUCT = "0108775007"
 
 
-def _patient(node: Any) -> Any:
+def _picture() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(stream, "JPEG")
+    return stream.getvalue()
+
+
+PICTURE = _picture()
+PICTURE_URL = "data:image/jpeg;base64," + base64.b64encode(PICTURE).decode()
+
+# What takes the place of a valid value, by the member's name; None: the member is left out.
+HERE: dict[str, Any] = {
+    "cursor": None,
+    "dimensions": None,
+    "image_path": None,
+    "params": {"ef": 300},
+    "group_by": "group",
+    "facets": ["colour_group_name"],
+    "fields": {},
+    "model": "default",
+    "image": PICTURE_URL,
+    "filter": FILTER,
+}
+HERE_AS_TEXT = HERE | {
+    "params": "ef:300",
+    "facets": "colour_group_name",
+    "filter": FILTER_TEXT,
+    "fields": "{}",
+    "query": '[{"text": "red", "weight": 0.5}]',
+    "image": PICTURE,
+}
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    for container in (case.headers, case.query, case.body):
+        if isinstance(container, MutableMapping):
+            _raise_deadlines(container)
+    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
+        return
+    if isinstance(case.query, dict):
+        _settle(case.query, HERE_AS_TEXT)
+        if "id" in case.query:
+            case.query["id"] = PRODUCT
+    if isinstance(case.body, dict):
+        _settle(case.body, HERE_AS_TEXT if case.media_type == "multipart/form-data" else HERE)
+
+
+def _raise_deadlines(node: Any) -> None:
     if isinstance(node, list):
-        return [_patient(child) for child in node]
-    if not isinstance(node, dict):
-        return node
-    return {name: _enough(value) if name in NAMES else _patient(value) for name, value in node.items()}
+        for child in node:
+            _raise_deadlines(child)
+    elif isinstance(node, MutableMapping):
+        for name, value in list(node.items()):
+            if name in DEADLINES:
+                node[name] = _enough(value)
+            else:
+                _raise_deadlines(value)
 
 
 def _enough(value: Any) -> Any:
@@ -27,16 +90,39 @@ def _enough(value: Any) -> Any:
     return type(value)(ENOUGH_MS) if short else value
 
 
-@schemathesis.hook
-def map_body(context: Any, body: Any) -> Any:
-    return _patient(body)
+def _settle(node: Any, here: dict[str, Any]) -> None:
+    """Gives the members of a valid request the values that this shop knows. Absent ones stay absent."""
+    if isinstance(node, list):
+        for child in node:
+            _settle(child, here)
+    elif isinstance(node, dict):
+        for name, value in list(node.items()):
+            if name in here and value is not None:
+                if here[name] is None:
+                    del node[name]
+                else:
+                    node[name] = here[name]
+            elif name == "query" and isinstance(value, list):
+                for part in value:
+                    _settle_part(part)
+            elif name == "input":
+                node[name] = _settle_input(value)
+            else:
+                _settle(value, here)
 
 
-@schemathesis.hook
-def map_query(context: Any, query: Any) -> Any:
-    return _patient(query)
+def _settle_part(part: Any) -> None:
+    if not isinstance(part, dict):
+        return
+    if "id" in part:
+        part["id"] = PRODUCT
+    if "image" in part:
+        part["image"] = PICTURE_URL
+    # Parts that cancel out have no direction: a schema cannot forbid that either.
+    part.pop("weight", None)
 
 
-@schemathesis.hook
-def map_headers(context: Any, headers: Any) -> Any:
-    return _patient(headers)
+def _settle_input(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_settle_input(child) for child in value]
+    return PICTURE_URL if isinstance(value, str) and value.startswith("data:") else value

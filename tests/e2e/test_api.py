@@ -4,6 +4,7 @@ import base64
 import concurrent.futures
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -27,7 +28,7 @@ def _data_url(picture: bytes) -> str:
 
 
 def test_a_text_finds_products(gateway: RunningGateway) -> None:
-    response = gateway.search("red dress", limit=5)
+    response = gateway.search("red dress, which no other test asks for", limit=5)
     assert response.status_code == 200
     answer = SearchAnswer.model_validate_json(response.content, strict=True)
     assert len(answer.hits) == 5
@@ -40,6 +41,18 @@ def test_a_text_finds_products(gateway: RunningGateway) -> None:
     assert answer.collection == "products_v1"
     assert answer.warnings == []
     assert not answer.degraded
+
+
+def test_a_query_that_is_remembered_finds_the_same_without_being_embedded(gateway: RunningGateway, shop: Path) -> None:
+    queries: list[Any] = ["something remembered", [{"image": _data_url(_picture(shop, PRODUCTS[27]))}]]
+    for query in queries:
+        first, second = gateway.search(query).json(), gateway.search(query).json()
+        assert first["hits"] == second["hits"]
+        assert "embed" in first["took_ms"]
+        assert second["took_ms"].keys() <= {"total", "tokenize", "search"}
+    figures = gateway.http.get("/metrics").text
+    for kind in ("text", "image"):
+        assert f'vitrine_embedding_cache_requests_total{{kind="{kind}",outcome="hit"}}' in figures
 
 
 def test_the_same_search_by_address_finds_the_same(gateway: RunningGateway) -> None:
@@ -55,7 +68,7 @@ def test_a_products_own_picture_finds_it_first(gateway: RunningGateway, shop: Pa
 
 
 def test_an_upload_finds_what_the_data_url_finds(gateway: RunningGateway, shop: Path) -> None:
-    picture = _picture(shop, PRODUCTS[7])
+    picture = _picture(shop, PRODUCTS[17])
     form = gateway.http.post(f"{PATH}/image", files={"image": ("x.jpg", picture)}, data={"limit": "5"})
     assert form.status_code == 200
     hits = [hit["id"] for hit in form.json()["hits"]]

@@ -1,5 +1,6 @@
 """What callers see while Triton or Milvus is killed or stuck, and that all is well afterwards."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,14 +23,22 @@ DEADLINE_MS = 1_000
 RECOVERY_S = 120.0
 
 
+_numbers = itertools.count()
+
+
+def _new_query() -> str:
+    """A text that no gateway remembers, so that it takes both engines to search for it."""
+    return f"dress {next(_numbers)}"
+
+
 def _timed(gateway: RunningGateway, **members: object) -> tuple[httpx.Response, float]:
     began = time.monotonic()
-    response = gateway.search("dress", **members)
+    response = gateway.search(_new_query(), **members)
     return response, time.monotonic() - began
 
 
 def _works(gateway: RunningGateway) -> bool:
-    return gateway.search("dress").status_code == 200
+    return gateway.search(_new_query()).status_code == 200
 
 
 @contextmanager
@@ -62,6 +71,18 @@ def test_a_stuck_engine_is_given_up_within_the_deadline(
     finally:
         engine.resume()
     eventually(f"searches work again after {name} goes on", lambda: _works(gateway), RECOVERY_S)
+
+
+def test_a_remembered_query_is_answered_without_triton(gateway: RunningGateway, stack: RunningStack) -> None:
+    query = _new_query()
+    found = gateway.ids(query)
+    stack.triton.pause()
+    try:
+        assert gateway.ids(query) == found
+        assert gateway.search(_new_query(), timeout_ms=200).status_code == 504
+    finally:
+        stack.triton.resume()
+    eventually("searches work again", lambda: _works(gateway), RECOVERY_S)
 
 
 @pytest.mark.usefixtures("shop")

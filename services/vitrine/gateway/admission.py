@@ -10,7 +10,7 @@ from vitrine.gateway.errors import BodyTimedOut, BodyTooLarge, ClientGone
 from vitrine.telemetry.metrics import GatewayMetrics
 
 API_PREFIX: Final = "/v1/"
-"""Paths that need a caller and a permit. Health, metrics, the page and pictures answer also when all permits are taken."""
+"""Paths that need a caller and a permit. Health, metrics, the page and pictures answer also when none is left."""
 
 
 class Admission:

@@ -51,9 +51,9 @@ class Fetching:
 
     async def show(self, plan: Plan, page: list[Picked], deadline: Deadline, clock: StageClock) -> tuple[Hit, ...]:
         """The page as hits. One that was deleted since it was found is left out."""
+        if plan.grouping is None and page and page[0].found.described:
+            return tuple(page[0].found.hits([picked.row for picked in page]))
         bare = [picked.id for picked in page if not picked.found.described]
-        if not bare and plan.grouping is None:
-            return _described(page)
         with clock.stage(Stage.HYDRATE):
             looked_up, siblings = await asyncio.gather(
                 self._look_up(plan, bare, deadline), self._siblings(plan, page, deadline)
@@ -101,12 +101,10 @@ class Fetching:
 
 def _described(page: list[Picked]) -> tuple[Hit, ...]:
     """Hits of rows that came with their values; rows of one answer are read together."""
-    by_answer: dict[int, list[Picked]] = {}
+    rows: dict[int, tuple[Neighbours, list[int]]] = {}
     for picked in page:
-        by_answer.setdefault(id(picked.found), []).append(picked)
-    if len(by_answer) == 1:
-        return tuple(page[0].found.hits([picked.row for picked in page]))
-    return tuple(hit for alike in by_answer.values() for hit in alike[0].found.hits([picked.row for picked in alike]))
+        rows.setdefault(id(picked.found), (picked.found, []))[1].append(picked.row)
+    return tuple(hit for found, own in rows.values() for hit in found.hits(own))
 
 
 def _count(plan: Plan, picked: Picked, sizes: dict[FieldValue, int]) -> int | None:

@@ -82,7 +82,8 @@ def make_plan(
         InvalidInput, LimitExceeded, FilterInvalid: see `Searcher.search`.
     """
     _check(request)
-    collection.index.search_params(request.params, limit=request.offset + request.limit)
+    if request.params:
+        collection.index.search_params(request.params, limit=request.offset + request.limit)
     grouping = None if request.group_by is None else grouping_of(request.group_by, collection)
     facets = () if position is not None else facet_fields(request.facets, collection.fields, settings.max_facets)
     limit, paged = request.limit, request.paged and request.offset == 0

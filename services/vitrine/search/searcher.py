@@ -240,7 +240,7 @@ def _alike(searches: Sequence[_Search]) -> list[list[_Search]]:
         except VitrineError as error:
             search.outcome = error
         else:
-            groups.setdefault(search.plan.shared, []).append(search)
+            groups.setdefault(search.plan.shared if len(searches) > 1 else None, []).append(search)
     return list(groups.values())
 
 

@@ -14,16 +14,19 @@ class Picked(NamedTuple):
     """A row that may stand on the page; tuples of them sort worst first.
 
     Args:
-        unit: what is given once in a walk: the hit or its group.
         group: value of its group; None when it stands for itself.
     """
 
     score: float
     id: str
-    unit: str
     group: FieldValue | None
     found: Neighbours
     row: int
+
+    @property
+    def unit(self) -> str:
+        """What is given once in a walk: the hit or its group."""
+        return f"i{self.id}" if self.group is None else f"g{self.group}"
 
 
 class Selection:
@@ -38,8 +41,6 @@ class Selection:
         self.picked: list[Picked] = []
         self.values: set[FieldValue] = set()
         """Groups met so far, given before or not."""
-        self.alone = 0
-        """Rows met so far that stand for themselves."""
         self.counted = 0
         """Rows of the first round above the cuts."""
         self.ended = False
@@ -47,9 +48,14 @@ class Selection:
         self.best = None if plan.position is None else plan.position.best
         self._plan = plan
         self._cursors = cursors
-        self._units: set[str] = set()
+        self._alone: set[str] = set()
         self._rounds = 0
         self._rows = 0
+
+    @property
+    def alone(self) -> int:
+        """Rows met so far that stand for themselves."""
+        return len(self._alone)
 
     @property
     def lacking(self) -> int:
@@ -109,17 +115,20 @@ class Selection:
     def _pick(self, found: Neighbours, above: int) -> None:
         grouping, position = self._plan.grouping, self._plan.position
         groups = None if grouping is None else found.stored(grouping.column)
+        lacking = self.lacking
         for row in range(above):
+            if lacking <= 0:
+                break
             group = None if grouping is None or groups is None else grouping.value(groups[row])
-            item_id = found.ids[row]
-            unit = f"i{item_id}" if group is None else f"g{group}"
-            if unit in self._units:
-                continue
-            self._units.add(unit)
+            candidate = Picked(found.scores[row], found.ids[row], group, found, row)
             if group is not None:
+                if group in self.values:
+                    continue
                 self.values.add(group)
             else:
-                self.alone += 1
-            if position is not None and self._cursors.mark(position.request, unit) in position.seen:
-                continue
-            self.picked.append(Picked(found.scores[row], item_id, unit, group, found, row))
+                if candidate.id in self._alone:
+                    continue
+                self._alone.add(candidate.id)
+            if position is None or self._cursors.mark(position.request, candidate.unit) not in position.seen:
+                self.picked.append(candidate)
+                lacking -= 1

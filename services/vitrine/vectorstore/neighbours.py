@@ -1,6 +1,8 @@
 """What a search found, kept as the columns it came in: of hundreds of neighbours most are counted or passed over."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
+from operator import gt
 from typing import Any
 
 from vitrine.domain import FieldSpec, FieldType, FieldValue, Hit
@@ -30,7 +32,11 @@ class Neighbours:
         columns: Mapping[str, Any],
         fields: Sequence[FieldSpec],
     ) -> None:
-        self._positions = sorted(positions, key=lambda position: (-scores[position], ids[position]))
+        in_turn = [scores[position] for position in positions]
+        if not all(map(gt, in_turn, islice(in_turn, 1, None))):
+            # Milvus answers best first, but promises no order among equal scores.
+            positions = sorted(positions, key=lambda position: (-scores[position], ids[position]))
+        self._positions = positions
         self._columns = columns
         self._fields = fields
         self.ids = [ids[position] for position in self._positions]

@@ -124,6 +124,7 @@ async def test_every_defect_is_accounted_for_and_a_second_run_writes_nothing(
     assert len(lines_of(first["rejects_file"])) == 1 + sum(expected.values())
 
     before = await shelf.info("defects")
+    assert before.group_name == "product_code"
     second = indexing.index(catalogue, "defects").summary
     assert (second["written"], second["unchanged"]) == (0, GOOD)
     assert second["rejected_by_reason"] == expected

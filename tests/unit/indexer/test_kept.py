@@ -1,7 +1,8 @@
 import asyncio
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,16 @@ def test_any_parquet_reader_finds_the_vectors_and_the_fingerprint(tmp_path: Path
     assert str(table.schema.field("embedding").type) == "fixed_size_list<element: float>[4]"
     assert HEADER.fingerprint.encode() in table.schema.metadata[b"vitrine"]
     np.testing.assert_array_equal(np.array(table["embedding"].to_pylist()[0], np.float32), unit(5))
+
+
+def test_parts_know_the_name_of_the_group_column_and_older_ones_have_none(tmp_path: Path) -> None:
+    named = replace(HEADER, group_name="product_code")
+    older = {name: value for name, value in asdict(HEADER).items() if name != "group_name"}
+    for number, written in enumerate((asdict(named), older), start=1):
+        schema = HEADER.schema().with_metadata({b"vitrine": json.dumps(written).encode()})
+        pq.write_table(schema.empty_table(), tmp_path / f"part-00000{number}.parquet")
+    assert KeptHeader.of_part(tmp_path / "part-000001.parquet") == named
+    assert KeptHeader.of_part(tmp_path / "part-000002.parquet").group_name == ""
 
 
 def test_the_latest_state_of_a_product_counts(tmp_path: Path) -> None:

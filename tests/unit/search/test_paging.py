@@ -15,7 +15,7 @@ from vitrine.errors import (
     InvalidInput,
     LimitExceeded,
 )
-from vitrine.search.request import DEPTH_REACHED, SearchRequest, SearchResult, TextPart
+from vitrine.search.request import DEPTH_REACHED, ImagePart, SearchRequest, SearchResult, TextPart
 
 ONE = SearchRequest("shop", (TextPart("1.0"),), 4)
 SHOP = [item(f"{number:03d}", 1 - number / 100) for number in range(30)]
@@ -184,6 +184,16 @@ async def test_a_cursor_of_another_search_or_with_an_offset_is_refused() -> None
     with pytest.raises(InvalidInput, match="offset"):
         await shop.search(replace(ONE, cursor=cursor, offset=4))
     assert len(shop.store.calls) == 1, "a refused search reached the store"
+
+
+async def test_a_walk_by_a_large_picture_goes_on_with_that_picture_alone() -> None:
+    shop = bench(SHOP)
+    picture = b"1.00" + bytes(1 << 20)
+    request = replace(ONE, parts=(ImagePart(picture),))
+    assert ids(*await shop.walk(request)) == IDS
+    cursor = (await shop.search(replace(request, paged=True))).next_cursor
+    with pytest.raises(CursorInvalid):
+        await shop.search(replace(request, parts=(ImagePart(picture[:-1] + b"x"),), cursor=cursor))
 
 
 async def test_offsets_pass_over_hits_and_groups() -> None:

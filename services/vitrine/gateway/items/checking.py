@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 from vitrine.domain import CatalogueItem, FieldSpec, FieldType, FieldValue
 from vitrine.errors import InvalidInput, LimitExceeded, TextMalformed
@@ -143,10 +143,10 @@ def _value(spec: FieldSpec, value: FieldValue) -> FieldValue:
             return value
         case FieldType.FLAG if isinstance(value, bool):
             return value
-        case FieldType.INTEGER if isinstance(value, int) and not isinstance(value, bool):
+        case FieldType.INTEGER if _is_whole(value):
             least, most = INTEGER_RANGE
             if least <= value <= most:
-                return value
+                return int(value)
             raise InvalidInput(f"An integer from {least} to {most} is expected.")
         case FieldType.NUMBER if isinstance(value, int | float) and not isinstance(value, bool):
             try:
@@ -157,3 +157,8 @@ def _value(spec: FieldSpec, value: FieldValue) -> FieldValue:
                 return number + 0.0  # as it is stored: without the sign of zero
             raise InvalidInput("A finite number of double precision is expected.")
     raise InvalidInput(f"A value of type {spec.type.value} is expected.")
+
+
+def _is_whole(value: FieldValue) -> TypeGuard[int | float]:
+    """JSON has one kind of number: 20.0 is an integer."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())

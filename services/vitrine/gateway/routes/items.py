@@ -129,7 +129,15 @@ async def delete_item(
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-@router.post(ITEMS, response_model=BulkAnswer, responses=problems(_BULK_ERRORS), openapi_extra=json_body(BulkBody))
+@router.post(
+    ITEMS,
+    response_model=BulkAnswer,
+    responses={
+        HTTPStatus.OK: {"description": "What became of each; an id that comes again is refused as `item_duplicate`."},
+        **problems(_BULK_ERRORS),
+    },
+    openapi_extra=json_body(BulkBody),
+)
 async def put_items(alias: Alias, request: Request, timeout_ms: TimeoutHeader = None) -> Response:
     """Stores many products in one go; those that cannot be stored are told one by one, the others are stored."""
     caller_of(request).require(Scope.WRITE, alias)

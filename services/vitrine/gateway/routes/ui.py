@@ -10,6 +10,7 @@ from vitrine.domain import Deadline
 from vitrine.errors import DeadlineExceeded, NotFound, Unavailable
 from vitrine.gateway.auth.principal import Scope
 from vitrine.gateway.dependencies import Services, caller_of, services_of
+from vitrine.gateway.openapi import problems
 from vitrine.gateway.page import EXAMPLES
 from vitrine.gateway.schemas.page import UiConfigAnswer
 from vitrine.gateway.shapes import json_response
@@ -21,7 +22,7 @@ router = APIRouter(tags=["page"])
 _PATIENCE_S: Final = 1.0
 
 
-@router.get("/v1/ui-config", response_model=UiConfigAnswer)
+@router.get("/v1/ui-config", response_model=UiConfigAnswer, responses=problems(()))
 async def ui_config(request: Request) -> Response:
     """The collection to search, queries to offer, and the limits to tell people before the server has to."""
     caller = caller_of(request)

@@ -220,7 +220,7 @@ class ImageForm(FlatSearch):
     """A picture sent as it is, in a multipart form, with the members of a search beside it."""
 
     weight: Annotated[Weight, WRITTEN_NUMBER] = Field(1.0, description="Share of the uploaded picture.")
-    query: str | None = Field(
+    query: QueryText | None = Field(
         None,
         description="Further parts: a text, or a JSON list of parts.",
         examples=['[{"text": "red", "weight": 0.5}]'],

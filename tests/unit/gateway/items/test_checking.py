@@ -42,6 +42,11 @@ def test_a_whole_item_is_taken_as_it_is() -> None:
     assert isinstance(item.fields["price"], float), "as it will be read back"
 
 
+def test_a_whole_number_is_an_integer_however_json_spells_it() -> None:
+    stock = checked_item(sent(fields={"stock": 20.0}), FIELDS).fields["stock"]
+    assert (stock, type(stock)) == (20, int)
+
+
 def test_null_and_empty_are_no_value() -> None:
     assert checked_item(sent(fields={"colour": None, "price": None}), FIELDS).fields == {}
     assert checked_item(sent(fields={"colour": ""}), FIELDS).fields == {}
@@ -90,7 +95,9 @@ def test_what_cannot_be_stored_is_refused_by_name(
         ("price", float("inf")),
         ("price", 10**400),
         ("price", -1.7976931348623157e308),
-        ("stock", 1.0),
+        ("stock", 1.5),
+        ("stock", "1"),
+        ("stock", float("nan")),
         ("stock", True),
         ("stock", LARGEST + 1),
         ("stock", -LARGEST),

@@ -1,0 +1,289 @@
+"""What does the gateway add to a query that it remembers?
+
+A repeated query needs no model: what is left is one search in Milvus and the way of a request through HTTP. This asks a
+running stack for both and for the whole, in turns, one call at a time, so that a disturbance of the machine hits all
+alike:
+
+- the search over HTTP, its query remembered;
+- Milvus alone: the same vector, limit, index settings and fields, by pymilvus's client and by the gateway's own code;
+- the empty route, /livez.
+
+The search may take 1.2 times what Milvus (by whichever of the two is faster) and the empty route take together.
+
+    make demo
+    python loadtest/bench/repeated_query.py [--rounds 2000] [--query "red floral dress"] [--json FILE]
+
+Exit status: 0 when the ratio of medians is within the threshold, 1 when it is not, 2 when nothing could be measured.
+"""
+
+import argparse
+import asyncio
+import base64
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import uvloop
+from pymilvus import AsyncMilvusClient
+
+from vitrine.domain import Deadline, Vectors
+from vitrine.errors import VitrineError
+from vitrine.settings import Settings
+from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.collection import EMBEDDING, GROUP, ID, IMAGE_PATH, TITLE, CollectionInfo
+from vitrine.vectorstore.connection import MilvusConnection
+from vitrine.vectorstore.searcher import VectorSearcher
+
+CALL_TIMEOUT_S = 30.0
+SEARCH, BARE, OWN, EMPTY = "repeated search", "Milvus, pymilvus", "Milvus, gateway's call", "empty route"
+PARTS = 5
+
+Call = Callable[[], Awaitable[object]]
+
+
+class BenchError(Exception):
+    """Nothing could be measured."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured: medians and 95th percentiles in milliseconds, by name.
+
+    `ratio` is the search's median over that of Milvus and the empty route together; `ratios` are those of the run's
+    parts, each by itself, to show how steady it was.
+    """
+
+    query: str
+    limit: int
+    rounds: int
+    rows: int
+    p50: Mapping[str, float]
+    p95: Mapping[str, float]
+    ratio: float
+    ratios: tuple[float, ...]
+    threshold: float
+
+    @property
+    def passed(self) -> bool:
+        return self.ratio <= self.threshold
+
+
+class Connection:
+    """One kept connection and no more HTTP than this needs: a client library would hide what is compared."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._host = host
+
+    @classmethod
+    async def open(cls, url: str) -> "Connection":
+        """Raises OSError: nobody listens there."""
+        parts = urlsplit(url)
+        host, port = parts.hostname or "127.0.0.1", parts.port or 80
+        reader, writer = await asyncio.open_connection(host, port, limit=16 * 1024 * 1024)
+        return cls(reader, writer, f"{host}:{port}")
+
+    def request(self, method: str, path: str, body: object = None) -> bytes:
+        """A request's bytes, to be sent as often as needed."""
+        content = b"" if body is None else json.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(content)}\r\n"
+        return head.encode() + b"Content-Type: application/json\r\n\r\n" + content
+
+    async def send(self, request: bytes) -> bytes:
+        """The answer's body.
+
+        Raises:
+            BenchError: any status but 200.
+        """
+        self._writer.write(request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = next(int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:")
+        body = await self._reader.readexactly(length)
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise BenchError(f"The gateway answered {head.splitlines()[0].decode()}: {body[:300].decode()}")
+        return body
+
+    async def aclose(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+
+async def embedding_of(http: Connection, query: str) -> Vectors:
+    """The query's vector as the gateway has it, float32 [dim]; from now on it is remembered."""
+    body = {"model": "default", "input": query, "encoding_format": "base64"}
+    answer = json.loads(await http.send(http.request("POST", "/v1/embeddings", body)))
+    return np.frombuffer(base64.b64decode(answer["data"][0]["embedding"]), "<f4").astype(np.float32)
+
+
+async def hits_counted(http: Connection) -> float:
+    """How many texts the gateway has found in its cache so far."""
+    text = (await http.send(http.request("GET", "/metrics"))).decode()
+    name = 'vitrine_embedding_cache_requests_total{kind="text",outcome="hit"}'
+    return next(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
+
+
+def bare_search(client: AsyncMilvusClient, collection: CollectionInfo, vector: Vectors, limit: int) -> Call:
+    """The same search by pymilvus's own client."""
+    fields = [ID, TITLE, GROUP, IMAGE_PATH, *(field.name for field in collection.fields)]
+    params = {"metric_type": "IP", "params": collection.index.search_params({}, limit=limit)}
+    data = [vector.tolist()]
+
+    async def search() -> object:
+        return await client.search(
+            collection.name,
+            data=data,
+            anns_field=EMBEDDING,
+            limit=limit,
+            output_fields=fields,
+            search_params=params,
+            consistency_level="Bounded",
+            timeout=CALL_TIMEOUT_S,
+        )
+
+    return search
+
+
+async def measure(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each call in each round; who begins changes from round to round."""
+    names = list(calls)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    warm = max(20, rounds // 10)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(-warm, rounds):
+            for step in range(len(names)):
+                name = names[(number + step) % len(names)]
+                began = time.perf_counter()
+                await calls[name]()
+                spent = time.perf_counter() - began
+                if number >= 0:
+                    times[name].append(spent)
+    finally:
+        gc.enable()
+    return times
+
+
+def ratio_of(times: Mapping[str, list[float]]) -> float:
+    """The search's median over what it is measured against."""
+    medians = {name: statistics.median(spent) for name, spent in times.items()}
+    return medians[SEARCH] / (min(medians[BARE], medians[OWN]) + medians[EMPTY])
+
+
+async def run(settings: Settings, arguments: argparse.Namespace) -> Report:
+    """One run against a running stack.
+
+    Raises:
+        BenchError: the stack is not there, or the query was not remembered after all.
+    """
+    limit = arguments.limit
+    async with AsyncExitStack() as stack:
+        try:
+            http = await Connection.open(arguments.url)
+            stack.push_async_callback(http.aclose)
+            milvus = await stack.enter_async_context(await MilvusConnection.open(settings.milvus))
+            collection = await CollectionAdmin(milvus).describe(arguments.collection)
+        except (OSError, VitrineError) as error:
+            raise BenchError(f"There is no running stack to measure (see `make demo`): {error}") from error
+        client = AsyncMilvusClient(uri=settings.milvus.uri, token=settings.milvus.token.get_secret_value())
+        stack.push_async_callback(client.close)
+        vector = await embedding_of(http, arguments.query)
+        searcher = VectorSearcher(milvus)
+        search = http.request(
+            "POST", f"/v1/collections/{arguments.collection}/search", {"query": arguments.query, "limit": limit}
+        )
+        livez = http.request("GET", "/livez")
+        calls: dict[str, Call] = {
+            SEARCH: lambda: http.send(search),
+            BARE: bare_search(client, collection, vector, limit),
+            OWN: lambda: searcher.search(
+                collection.name,
+                vector,
+                limit=limit,
+                index=collection.index,
+                fields=collection.fields,
+                deadline=Deadline.after(CALL_TIMEOUT_S),
+            ),
+            EMPTY: lambda: http.send(livez),
+        }
+        await require_the_same_hits(calls)
+        before = await hits_counted(http)
+        times = await measure(calls, arguments.rounds)
+        if await hits_counted(http) - before < arguments.rounds:
+            raise BenchError("The query was not remembered: is cache.max_bytes 0?")
+    size = arguments.rounds // PARTS
+    parts = [{name: spent[k * size : (k + 1) * size] for name, spent in times.items()} for k in range(PARTS)]
+    return Report(
+        query=arguments.query,
+        limit=limit,
+        rounds=arguments.rounds,
+        rows=collection.rows,
+        p50={name: statistics.median(spent) * 1000 for name, spent in times.items()},
+        p95={name: float(np.percentile(spent, 95)) * 1000 for name, spent in times.items()},
+        ratio=ratio_of(times),
+        ratios=tuple(ratio_of(part) for part in parts),
+        threshold=arguments.threshold,
+    )
+
+
+async def require_the_same_hits(calls: Mapping[str, Call]) -> None:
+    """What is compared must be the same work: all three find the same products in the same order."""
+    answer: Any = json.loads(await calls[SEARCH]())  # type: ignore[arg-type]
+    bare: Any = await calls[BARE]()
+    own: Any = await calls[OWN]()
+    found = [hit["id"] for hit in answer["hits"]]
+    if found != [hit[ID] for hit in bare[0]] or found != [hit.id for hit in own]:
+        raise BenchError("The gateway and Milvus find different products: is something else being written?")
+
+
+def table(report: Report) -> str:
+    """The report for people."""
+    lines = ["| | p50 ms | p95 ms |", "|---|---|---|"]
+    lines += [f"| {name} | {report.p50[name]:.2f} | {report.p95[name]:.2f} |" for name in report.p50]
+    fastest = min((BARE, OWN), key=report.p50.__getitem__)
+    lines += [
+        "",
+        f"{report.rounds} rounds, limit {report.limit}, {report.rows} rows.",
+        f"{SEARCH} / ({fastest} + {EMPTY}) = {report.ratio:.3f}, at most {report.threshold:g} is wanted: "
+        + ("passed." if report.passed else "FAILED."),
+        f"By parts of the run: {', '.join(f'{ratio:.3f}' for ratio in report.ratios)}.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    settings = Settings()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", default=f"http://{settings.gateway.host}:{settings.gateway.port}")
+    parser.add_argument("--collection", default=settings.gateway.default_collection)
+    parser.add_argument("--query", default="red floral dress")
+    parser.add_argument("--limit", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=2_000)
+    parser.add_argument("--threshold", type=float, default=1.2)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    if arguments.rounds < PARTS:
+        parser.error(f"--rounds is {PARTS} at least")
+    try:
+        report = uvloop.run(run(settings, arguments))
+    except BenchError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    print(table(report))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    sys.exit(0 if report.passed else 1)
+
+
+if __name__ == "__main__":
+    main()
