@@ -33,7 +33,7 @@ from vitrine.telemetry.stages import StageClock
 SHOP_QUALITY, QUERY_QUALITY = 88, 90  # of the JPEGs, as in the demo catalogue and in `vitrine evaluate`
 BATCH = 32
 BATCH_S = 60.0
-LESS = (-0.1, -0.2, -0.25, -0.3, -0.4, -0.5, -0.75, -1.0, -1.5, -2.0)
+LESS = (-0.1, -0.2, -0.25, -0.3, -0.4, -0.5, -0.75, -1.0, -1.25, -1.5, -2.0)
 MORE = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
 
 Rule: TypeAlias = Callable[[Vectors, Vectors, float], Vectors]
@@ -126,7 +126,10 @@ async def patterned(products: Sequence[Product], shop: Vectors, embedder: Embedd
 
 
 async def unpatterned(products: Sequence[Product], shop: Vectors, embedder: Embedder) -> list[Question]:
-    """A product less its own pattern, and a type less a product: right is the product's type in any other pattern."""
+    """A product less its own pattern, and a type less a product: right is the product's type in any other pattern.
+
+    In "product + its type" both weigh 1.
+    """
     rng = random.Random("unpatterned")
     items, nouns, patterns, right = [], [], [], []
     for spec, unwanted in queries_of("type + pattern", products):
@@ -139,6 +142,9 @@ async def unpatterned(products: Sequence[Product], shop: Vectors, embedder: Embe
     types, prints = await embedder.texts(nouns), await embedder.texts(patterns)
     return [
         Question("product, not its pattern", shop[items], prints, np.array(right), LESS, True, items),
+        Question(
+            "product + its type, not its pattern", shop[items] + types, prints, np.array(right), LESS, True, items
+        ),
         Question("type, not a product of that pattern", types, shop[items], np.array(right), LESS, False, items),
     ]
 

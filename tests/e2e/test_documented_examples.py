@@ -11,7 +11,7 @@ from tests.fixtures.serving import RunningGateway
 from tests.fixtures.shop import COLUMNS, Shop, jpeg
 from tests.fixtures.stack import ROOT, RunningStack
 
-DOCUMENTS = ("api.md", "client.md")
+DOCUMENTS = ("api.md", "client.md", "auth.md")
 ALIAS = "documented"
 FOUND = {name: examples_of(ROOT / "docs" / name) for name in DOCUMENTS if (ROOT / "docs" / name).exists()}
 EXAMPLES = [example for examples in FOUND.values() for example in examples]

@@ -20,6 +20,7 @@ from tests.fixtures.serving import RunningGateway, eventually
 from tests.fixtures.shop import jpeg
 from tests.fixtures.stack import RunningStack
 from vitrine.gateway.schemas.items import BulkAnswer, ItemWritten
+from vitrine.settings import MIB
 
 # What docs/api.md promises of the time until searches see a write.
 BOUND_S = 5.0
@@ -155,6 +156,33 @@ def test_a_bulk_request_writes_the_good_ones_and_nothing_of_the_bad(
     assert (deleted["deleted"], deleted["rejected"]) == (30, 1)
     assert [one["status"] for one in deleted["results"]] == [204] * 30 + [404]
     assert writable.ids() == [entry["id"] for entry in good[30:]]
+
+
+def test_a_hundred_large_pictures_need_no_more_memory_than_a_few(
+    make_writable: MakeWritable, open_gateway: OpenGateway, tmp_path: Path
+) -> None:
+    writable = make_writable()
+    limit = writable.settings.images.max_bytes
+    (tmp_path / "0.jpg").write_bytes(jpeg(1).ljust(limit, b"\0"))  # what follows a picture's end is not read
+    for n in range(1, 100):
+        (tmp_path / f"{n}.jpg").hardlink_to(tmp_path / "0.jpg")
+    gateway = open_gateway({"VITRINE_ITEMS__IMAGES_ROOT": str(tmp_path)})
+    assert writable.put(gateway, "warm", 1).is_success
+    before = _peak_bytes(gateway)
+    items = [{"id": f"p{n}", "image_path": f"{n}.jpg"} for n in range(100)]
+    response = gateway.http.post(writable.path, json={"items": items}, headers={"X-Timeout-Ms": "10000"})
+    assert response.status_code == 200, response.text
+    assert response.json()["written"] == 100
+    grown = _peak_bytes(gateway) - before
+    print(f"grown by {grown / MIB:.0f} MiB over pictures of {100 * limit / MIB:.0f} MiB")
+    assert grown < 12 * limit
+
+
+def _peak_bytes(gateway: RunningGateway) -> int:
+    """The most memory that the process has had."""
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
 
 
 def test_many_writers_of_one_id_leave_one_whole_item(gateway: RunningGateway, make_writable: MakeWritable) -> None:

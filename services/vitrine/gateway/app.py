@@ -15,6 +15,7 @@ from vitrine.gateway.auth.openapi import describe_access
 from vitrine.gateway.dependencies import Services
 from vitrine.gateway.errors import CODES
 from vitrine.gateway.failures import answer_failures
+from vitrine.gateway.hang_up import HangUp
 from vitrine.gateway.health import DEPENDENCY_OF, Readiness
 from vitrine.gateway.items.folder import open_folder
 from vitrine.gateway.items.pictures import ItemPictures
@@ -26,6 +27,7 @@ from vitrine.gateway.pictures import Pictures
 from vitrine.gateway.remote_images.fetching import open_remote_images
 from vitrine.gateway.routes import collections, embeddings, items, limits, machines, multi_search, search, ui
 from vitrine.gateway.routes.media import media_router
+from vitrine.search.cursor import cursor_key
 from vitrine.search.searcher import Searcher
 from vitrine.settings import GatewaySettings, Settings
 from vitrine.telemetry.metrics import GatewayMetrics
@@ -43,7 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
     `app.state.services` holds the `Services` while the lifespan lasts.
 
     Raises:
-        SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used.
+        SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used; or the key for
+            cursors is too short.
     """
     release = version("vitrine")
     routers = _routers(settings.gateway)
@@ -54,6 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         codes=CODES,
         dependencies=set(DEPENDENCY_OF.values()),
     )
+    cursor_key(settings.search)  # refused here: the server tells a failure of the lifespan as a stack trace
     authenticator = open_authenticator(settings, metrics)
     tracing = open_tracing(settings.telemetry, "vitrine-gateway", release)
 
@@ -96,6 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
     else:
         app.add_middleware(Authenticate, authenticator=authenticator)
     app.add_middleware(Observe, metrics=metrics, tracing=tracing)
+    app.add_middleware(HangUp)
     return app
 
 

@@ -36,7 +36,7 @@ SECURITY_HEADERS: Final[Mapping[bytes, bytes]] = {
 
 
 class Observe:
-    """Outermost: gives the request its id, trace and clock; counts, times and logs it; answers what nobody caught.
+    """Gives the request its id, trace and clock; counts, times and logs it; answers what nobody caught.
 
     Args:
         app: the next ASGI application.

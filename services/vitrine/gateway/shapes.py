@@ -19,7 +19,6 @@ from vitrine.gateway.errors import problem_of
 from vitrine.search.request import Facet, SearchResult
 from vitrine.settings import Settings
 from vitrine.telemetry.stages import StageClock
-from vitrine.vectorstore.collection import CollectionInfo
 
 _TAGS: Final = re.compile(r'(?:W/)?("[^"]*")')
 # What `quote` would leave as it is; asking first is ten times cheaper, twenty times per answer.
@@ -172,29 +171,6 @@ def hit_answer(hit: Hit, media_base_url: str | None) -> dict[str, Any]:
 def item_answer(hit: Hit, media_base_url: str | None) -> dict[str, Any]:
     """One product that was asked for by its id."""
     return {"id": hit.id, **_described(hit, media_base_url)}
-
-
-def collection_answer(info: CollectionInfo) -> dict[str, Any]:
-    """What a collection is made of."""
-    return {
-        "name": info.name,
-        "aliases": info.aliases,
-        "rows": info.rows,
-        "dimension": info.dimension,
-        "index": {"type": info.index.index_type, "params": info.index.build_params()},
-        "model": {"name": info.model, "fingerprint": info.fingerprint},
-        "fields": [
-            {
-                "name": spec.name,
-                "type": spec.type.value,
-                "filterable": spec.filterable,
-                "facetable": spec.facetable,
-            }
-            for spec in info.fields
-        ],
-        "loaded": info.loaded,
-        "created_at": info.created_at,
-    }
 
 
 def _described(hit: Hit, media_base_url: str | None) -> dict[str, Any]:

@@ -76,12 +76,7 @@ class Cursors:
     @classmethod
     def of(cls, settings: SearchSettings) -> Self:
         """Raises SettingsInvalid: a key so short that it can be guessed."""
-        key = settings.cursor_key.get_secret_value().encode() or secrets.token_bytes(32)
-        if len(key) < _LEAST_KEY_BYTES:
-            raise SettingsInvalid(
-                f"VITRINE_SEARCH__CURSOR_KEY needs {_LEAST_KEY_BYTES} bytes at least; `openssl rand -hex 32` makes one."
-            )
-        return cls(key, settings.cursor_ttl_s)
+        return cls(cursor_key(settings), settings.cursor_ttl_s)
 
     def digest(self, request: SearchRequest) -> bytes:
         """16 bytes that differ for requests whose walks differ; hashes every byte of a picture."""
@@ -148,6 +143,20 @@ class Cursors:
 
     def _signature(self, content: bytes) -> bytes:
         return hmac.digest(self._signing, content, "sha256")[:_SIGNATURE_BYTES]
+
+
+def cursor_key(settings: SearchSettings) -> bytes:
+    """The key of the settings; without one, a new one at each call.
+
+    Raises:
+        SettingsInvalid: a key so short that it can be guessed.
+    """
+    key = settings.cursor_key.get_secret_value().encode() or secrets.token_bytes(32)
+    if len(key) < _LEAST_KEY_BYTES:
+        raise SettingsInvalid(
+            f"VITRINE_SEARCH__CURSOR_KEY needs {_LEAST_KEY_BYTES} bytes at least; `openssl rand -hex 32` makes one."
+        )
+    return key
 
 
 def _derived(key: bytes, use: bytes) -> bytes:

@@ -61,7 +61,7 @@ def _patient(case: Any) -> Any:
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("mode", [GenerationMode.NEGATIVE, GenerationMode.POSITIVE])
 def test_whatever_is_sent_the_answer_is_documented(schema: Any, path: str, method: str, mode: GenerationMode) -> None:
     seen: set[int] = set()
 

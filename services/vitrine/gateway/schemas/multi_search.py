@@ -12,7 +12,7 @@ _AS_IT_IS: Final = WithJsonSchema(
     {
         "anyOf": [
             {"$ref": "#/components/schemas/SearchItem"},
-            {"description": "Anything else is answered in its place, with the problem that it is."},
+            {"type": "object", "description": "Any other is answered in its place, with the problem that it is."},
         ]
     }
 )
@@ -43,7 +43,7 @@ class MultiSearchBody(Request):
     )
 
     # Read as they are, so that one that is malformed fails alone.
-    searches: list[Annotated[JsonValue, _AS_IT_IS]] = Field(min_length=1)
+    searches: list[Annotated[dict[str, JsonValue], _AS_IT_IS]] = Field(min_length=1)
     timeout_ms: TimeoutMs | None = None
 
 
