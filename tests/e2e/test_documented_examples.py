@@ -1,5 +1,6 @@
 """Every example of the documentation is run: what a reader copies must work, and answer what the page shows."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +62,75 @@ def test_every_document_has_examples(name: str) -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.source for example in EXAMPLES])
 def test_an_example_does_what_its_page_says(reader: Reader, example: Example) -> None:
     reader.run(example)
+
+
+# --- The reader itself, who must not believe everything.
+
+PAGE = """
+Some text,
+
+    curl -s http://127.0.0.1:8080/v1/models \\
+         -H 'X-Timeout-Ms: 500'
+
+and what comes of it:
+
+```json
+{"object": "list", "data": []}
+```
+
+    {"field": "price", "op": "lt", "value": 3}
+
+- a list
+
+      with lines that belong to it
+
+    not a command
+
+```python
+print("hello")
+```
+"""
+
+
+def test_examples_are_found_with_their_answers(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    models, search, python = examples_of(page)
+    assert (models.source, models.language, models.answer) == ("page.md:4", "sh", {"object": "list", "data": []})
+    assert models.text.splitlines()[1].strip() == "-H 'X-Timeout-Ms: 500'"
+    assert json.loads(search.text.splitlines()[1])["filter"] == {"field": "price", "op": "lt", "value": 3}
+    assert (python.language, python.text) == ("python", 'print("hello")')
+
+
+CURL = "curl -s http://127.0.0.1:8080/v1"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Example("refused", "sh", f"{CURL}/nothing"),
+        Example("answered instead of refused", "sh", f"{CURL}/models", {"status": 404, "code": "not_found"}),
+        Example("another member", "sh", f"{CURL}/models", {"object": "list", "data": [], "more": 1}),
+        Example("a missing member", "sh", f"{CURL}/models", {"object": "list"}),
+        Example("another type", "sh", f"{CURL}/models", {"object": 7, "data": []}),
+        Example("a member deep inside", "sh", f"{CURL}/models", {"object": "list", "data": [{"id": "x"}]}),
+        Example("no such command", "sh", "vitrine serach dress"),
+        Example("nobody listens", "sh", "curl -s http://127.0.0.1:9/"),
+        Example("an exception", "python", "raise SystemExit(1)"),
+        Example("a warning", "python", "import warnings; warnings.warn('old')"),
+    ],
+    ids=lambda example: example.source,
+)
+def test_an_example_that_does_not_work_is_noticed(reader: Reader, wrong: Example) -> None:
+    with pytest.raises(AssertionError):
+        reader.run(wrong)
+
+
+def test_a_refusal_that_the_page_shows_is_none(reader: Reader) -> None:
+    shown = {"type": "", "title": "", "status": 404, "detail": "", "code": "route_not_found", "request_id": ""}
+    reader.run(Example("shown", "sh", f"{CURL}/nothing", shown))
+
+
+def test_what_one_example_sets_the_next_one_has(reader: Reader) -> None:
+    reader.run(Example("sets", "sh", "export HERE=models; NOW=1"))
+    reader.run(Example("uses", "sh", f'{CURL}/"$HERE" | grep -c list | grep -qx "$NOW"'))

@@ -152,7 +152,7 @@ def test_a_bulk_request_writes_the_good_ones_and_nothing_of_the_bad(
     assert {one["status"] for one in again["results"]} == {200}
     assert writable.count() == 90, "repeating changes nothing"
     ids = [entry["id"] for entry in good[:30]]
-    deleted = gateway.http.post(f"{writable.path}/delete", json={"ids": [*ids, "never"]}).json()
+    deleted = gateway.http.post(f"{writable.path}:delete", json={"ids": [*ids, "never"]}).json()
     assert (deleted["deleted"], deleted["rejected"]) == (30, 1)
     assert [one["status"] for one in deleted["results"]] == [204] * 30 + [404]
     assert writable.ids() == [entry["id"] for entry in good[30:]]

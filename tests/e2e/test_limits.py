@@ -25,6 +25,7 @@ ELSEWHERE = {
     "context_length": "tests/e2e/test_api.py: a long text is cut, with a warning",
     "cursor_depth": "tests/e2e: a walk ends there, with a warning",
     "cursor_age": "tests/unit/search/test_cursor.py, on a clock of its own",
+    "window": "tests/unit/vectorstore/test_searcher.py; with the default `max_limit`, `offset` ends before it",
     "facet_values": "cuts the list, refuses nothing",
     "facet_depth": "counts fewer hits, refuses nothing",
     "picture_formats": "a list; tests/unit/embedding/test_preprocess.py",
@@ -142,7 +143,6 @@ PROBES: "dict[str, Send]" = {
     "embedding_pictures": lambda gateway, n: _embed(gateway, [_data_url(jpeg(1))] * n),
     "limit": lambda gateway, n: gateway.search("dress", limit=n),
     "offset": lambda gateway, n: gateway.search("dress", offset=n, limit=1),
-    "window": lambda gateway, n: gateway.search("dress", offset=n - 100, limit=100),
     "cursor": lambda gateway, n: gateway.search("dress", cursor="a" * n),
     "facets": lambda gateway, n: gateway.search("dress", facets=_facets(gateway, n)),
     "filter_depth": lambda gateway, n: _filter(gateway, _levels(n)),
@@ -164,7 +164,6 @@ ALSO_REFUSED = {
     "json_depth": "filter_invalid",  # deep enough for JSON is too deep for a filter
     "form_fields": "invalid_input",  # fields that mean nothing
     "params": "invalid_input",  # the index knows no such setting
-    "offset": "limit_exceeded",  # together with the limit
     "cursor": "cursor_invalid",
     "item_id": "image_unrecognised",
     "item_title": "image_unrecognised",

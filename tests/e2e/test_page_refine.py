@@ -33,14 +33,14 @@ def test_less_of_a_product_turns_the_search_away_from_it(page: Page, gateway: Ru
     page.one(".card .less").click()
     hits = page.wait_for_hits(f"“dress” without Product {first}")
     assert first not in hits
-    assert weights(page) == [1, -0.5]
-    assert hits == api_hits(gateway, [{"text": "dress"}, {"id": first, "weight": -0.5}])
+    assert weights(page) == [1, -0.25]
+    assert hits == api_hits(gateway, [{"text": "dress"}, {"id": first, "weight": -0.25}])
     page.driver.refresh()
     assert page.wait_for_hits(f"“dress” without Product {first}") == hits
 
 
 @pytest.mark.parametrize(
-    ("button", "weight", "heading"), [("with", 1, "“dress” + “red”"), ("without", -0.5, "“dress” without “red”")]
+    ("button", "weight", "heading"), [("with", 1, "“dress” + “red”"), ("without", -0.25, "“dress” without “red”")]
 )
 def test_words_are_added_with_and_without(
     page: Page, gateway: RunningGateway, button: str, weight: float, heading: str
@@ -59,7 +59,7 @@ def test_words_beside_a_picture_weigh_more(page: Page, shop: Path) -> None:
     page.wait_for_hits("Like your picture")
     page.one("#add-words").send_keys("red", Keys.ENTER)
     page.wait_for_hits("Your picture + “red”")
-    assert weights(page) == [1, 2]
+    assert weights(page) == [1, 1.5]
     page.driver.back()
     assert page.wait_for_hits("Like your picture")[0] == PRODUCTS[7]
 

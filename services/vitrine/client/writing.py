@@ -60,7 +60,7 @@ def delete_item(collection: str, item_id: str, timeout_ms: int | None) -> Call[b
 
 def delete_items(collection: str, ids: Sequence[str], timeout_ms: int | None) -> Call[BulkDeleted]:
     """Deletes several."""
-    path = f"{_items_path(collection)}/delete"
+    path = f"{_items_path(collection)}:delete"
     return json_call("POST", path, {"ids": list(ids)}, as_model(BulkDeleted), timeout_header(timeout_ms))
 
 

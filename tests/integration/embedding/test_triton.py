@@ -15,10 +15,12 @@ from tritonclient.utils import InferenceServerException
 
 from tests.fixtures.stack import RunningService, RunningStack, settings_on_free_ports
 from vitrine.domain import Deadline, Vectors
+from vitrine.embedding.caching_encoder import open_caching_encoder
 from vitrine.embedding.contract import ModelContract
 from vitrine.embedding.encoder import open_encoder
 from vitrine.embedding.triton import TritonClient, _translated
 from vitrine.errors import DeadlineExceeded, Overloaded
+from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.telemetry.stages import StageClock
 
 CALLS = 64
@@ -100,6 +102,28 @@ async def test_the_queue_itself_rejects_what_has_waited_out_its_own_timeout(trit
         DeadlineExceeded
     }
     assert failures(triton_server, "REJECTED") - before == len(refused)
+
+
+def texts_computed(triton: RunningService) -> int:
+    """How many texts Triton has run through its model so far."""
+    url = f"http://127.0.0.1:{triton.settings.local.triton_metrics_port}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text = answer.read().decode()
+    return int(sum(map(float, re.findall(r'^nv_inference_count{model="clip_text".*} (\S+)$', text, re.MULTILINE))))
+
+
+async def test_equal_queries_at_once_and_afterwards_are_computed_once(triton_server: RunningService) -> None:
+    metrics = GatewayMetrics("1", (), (), ())
+    async with open_caching_encoder(triton_server.settings, metrics.embedding_cache) as encoder:
+        await encoder.check_contract(Deadline.after(10))
+        before = await asyncio.to_thread(texts_computed, triton_server)
+        asked = (encoder.encode_texts(["a red dress for all"], Deadline.after(30), StageClock()) for _ in range(CALLS))
+        answers = await asyncio.gather(*asked)
+        answers.append(await encoder.encode_texts(["A  red DRESS for all"], Deadline.after(30), StageClock()))
+        assert await asyncio.to_thread(texts_computed, triton_server) == before + 1
+    for answer in answers:
+        np.testing.assert_array_equal(answer.vectors, answers[0].vectors)
+    np.testing.assert_allclose(np.linalg.norm(answers[0].vectors), 1, atol=1e-5)
 
 
 async def one_call(triton: RunningService) -> Vectors:

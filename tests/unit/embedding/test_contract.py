@@ -38,6 +38,14 @@ def test_a_contract_reads_back_as_it_was_written(repository: Path) -> None:
     assert loaded.fingerprint == json.loads((repository / CONTRACT_FILE).read_text())["fingerprint"]
 
 
+def test_a_changed_copy_has_a_fingerprint_of_its_own(repository: Path) -> None:
+    contract = contract_of(repository)
+    assert len(contract.fingerprint) == 64
+    changed = contract.model_copy(update={"text_buckets": (77,)})
+    assert changed.fingerprint == contract_of(repository, text_buckets=(77,)).fingerprint != contract.fingerprint
+    assert contract.model_copy() == contract
+
+
 @pytest.mark.parametrize(
     "change",
     [

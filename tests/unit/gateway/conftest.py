@@ -19,12 +19,12 @@ from vitrine.embedding.contract import ImagePolicy
 from vitrine.embedding.encoder import EncodedTexts
 from vitrine.embedding.preprocess import prepare
 from vitrine.embedding.tokenizer import check_query
-from vitrine.errors import CollectionNotFound, VitrineError
+from vitrine.errors import CollectionNotFound, ImageUnrecognised, VitrineError
 from vitrine.gateway.app import create_app
 from vitrine.gateway.dependencies import Services
 from vitrine.gateway.health import Readiness
 from vitrine.gateway.pictures import Pictures
-from vitrine.search.request import Check, SearchRequest, SearchResult, TextPart
+from vitrine.search.request import Check, ImagePart, SearchRequest, SearchResult, TextPart
 from vitrine.search.searcher import Searcher
 from vitrine.settings import ImageSettings, Settings
 from vitrine.telemetry.metrics import GatewayMetrics
@@ -98,6 +98,8 @@ class MemorySearcher:
         for part in request.parts:
             if isinstance(part, TextPart):
                 check_query(part.text, 8 * 1024)
+            if isinstance(part, ImagePart) and not part.data:
+                raise ImageUnrecognised("No bytes are no picture.")
         if request.filter is not None:
             compile_filter(request.filter, FIELDS)
         with clock.stage(Stage.EMBED):

@@ -204,7 +204,7 @@ async def test_unknown_collections_are_not_found(api: Api) -> None:
         await api.client.put(f"{path}/p1", json=body()),
         await api.client.delete(f"{path}/p1"),
         await api.client.post(path, json={"items": [{"id": "p1"}]}),
-        await api.client.post(f"{path}/delete", json={"ids": ["p1"]}),
+        await api.client.post(f"{path}:delete", json={"ids": ["p1"]}),
     ):
         assert told(response) == (404, "collection_not_found")
 
@@ -238,7 +238,7 @@ async def test_an_unacknowledged_write_says_that_it_may_have_happened(api: Api, 
         await put(api, "p1"),
         await api.client.delete(f"{ITEMS}/p1"),
         await api.client.post(ITEMS, json={"items": [body(id="p1")]}),
-        await api.client.post(f"{ITEMS}/delete", json={"ids": ["p1"]}),
+        await api.client.post(f"{ITEMS}:delete", json={"ids": ["p1"]}),
     ):
         assert told(response) == (503, "write_unconfirmed")
         assert response.headers["retry-after"] == "1"
@@ -308,7 +308,7 @@ async def test_an_envelope_that_is_none_is_refused_as_a_whole(api: Api, sent: An
 
 async def test_bulk_requests_are_bounded(open_api: OpenApi) -> None:
     api = await open_api(Settings.model_validate({"items": {"max_bulk": 3}}))
-    for path, sent in ((ITEMS, {"items": [{}] * 4}), (f"{ITEMS}/delete", {"ids": ["a"] * 4})):
+    for path, sent in ((ITEMS, {"items": [{}] * 4}), (f"{ITEMS}:delete", {"ids": ["a"] * 4})):
         response = await api.client.post(path, json=sent)
         assert told(response) == (422, "limit_exceeded")
         assert (response.json()["details"]["minimum"], response.json()["details"]["maximum"]) == (1, 3)
@@ -321,7 +321,7 @@ async def test_bulk_requests_are_bounded(open_api: OpenApi) -> None:
 async def test_many_are_deleted_and_each_is_told(api: Api) -> None:
     api.shelf.put("p1")
     api.shelf.put("p2")
-    response = await api.client.post(f"{ITEMS}/delete", json={"ids": ["p1", "nothing", "p2", "p1"]})
+    response = await api.client.post(f"{ITEMS}:delete", json={"ids": ["p1", "nothing", "p2", "p1"]})
     answer = BulkDeleteAnswer.model_validate_json(response.content, strict=True)
     assert [(one.id, one.status) for one in answer.results] == [("p1", 204), ("nothing", 404), ("p2", 204), ("p1", 204)]
     assert (answer.read, answer.deleted, answer.rejected) == (4, 3, 1)
@@ -332,7 +332,7 @@ async def test_many_are_deleted_and_each_is_told(api: Api) -> None:
 @pytest.mark.parametrize("sent", [{}, {"ids": []}, {"ids": "p1"}, {"ids": [5]}, {"ids": [""]}, {"ids": ["a\0"]}])
 async def test_a_list_of_ids_that_is_none_deletes_nothing(api: Api, sent: Any) -> None:
     api.shelf.put("p1")
-    assert told(await api.client.post(f"{ITEMS}/delete", json=sent)) == (422, "invalid_input")
+    assert told(await api.client.post(f"{ITEMS}:delete", json=sent)) == (422, "invalid_input")
     assert "p1" in api.shelf.items
 
 
@@ -340,7 +340,7 @@ async def test_many_cost_as_many(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     charged: list[int] = []
     monkeypatch.setattr(RequestContext, "charge", lambda self, requests: charged.append(requests))
     await api.client.post(ITEMS, json={"items": [{}] * 7})
-    await api.client.post(f"{ITEMS}/delete", json={"ids": ["a"] * 5})
+    await api.client.post(f"{ITEMS}:delete", json={"ids": ["a"] * 5})
     await put(api, "p1")
     assert charged == [6, 4]
 
@@ -351,7 +351,7 @@ async def test_what_is_not_allowed_now_is_not_done(api: Api, monkeypatch: pytest
 
     monkeypatch.setattr(RequestContext, "charge", refuse)
     api.shelf.put("p1")
-    for path, sent in ((ITEMS, {"items": [body(id="p2")]}), (f"{ITEMS}/delete", {"ids": ["p1"]})):
+    for path, sent in ((ITEMS, {"items": [body(id="p2")]}), (f"{ITEMS}:delete", {"ids": ["p1"]})):
         response = await api.client.post(path, json=sent)
         assert told(response) == (429, "rate_limited")
         assert response.headers["retry-after"] == "3"

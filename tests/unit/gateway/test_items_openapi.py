@@ -12,7 +12,7 @@ ITEMS: Final = "/v1/collections/{alias}/items"
 OPERATIONS: Final = [
     *((f"{ITEMS}/{{item_id}}", method) for method in ("GET", "PUT", "DELETE")),
     (ITEMS, "POST"),
-    (f"{ITEMS}/delete", "POST"),
+    (f"{ITEMS}:delete", "POST"),
     ("/v1/collections", "GET"),
     ("/v1/collections/{alias}", "GET"),
     ("/v1/collections/{name}/load", "POST"),

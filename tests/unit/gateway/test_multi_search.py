@@ -1,17 +1,21 @@
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.unit.gateway.auth.conftest import Keys
 from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.domain import Deadline
 from vitrine.errors import EncoderUnavailable, LimitExceeded
+from vitrine.gateway.auth.keys import KeyRate
+from vitrine.gateway.auth.principal import Scope
 from vitrine.gateway.pictures import Pictures
 from vitrine.gateway.schemas.multi_search import MultiSearchAnswer, SearchDone
 from vitrine.gateway.schemas.search import SearchAnswer
 from vitrine.search.request import ItemPart, SearchRequest, TextPart
-from vitrine.settings import Settings
+from vitrine.settings import AuthSettings, Settings
 from vitrine.vectorstore.filter_tree import Bare, Eq
 
 PATH = "/v1/multi_search"
@@ -163,3 +167,50 @@ async def test_failures_inside_are_counted_by_their_code(api: Api) -> None:
     exposed = api.metrics.exposition("")[0].decode()
     assert 'vitrine_http_errors_total{code="invalid_input"} 1.0' in exposed
     assert 'vitrine_http_errors_total{code="collection_not_found"} 1.0' in exposed
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return Keys(tmp_path / "keys.json")
+
+
+async def _guarded(open_api: OpenApi, keys: Keys) -> Api:
+    return await open_api(Settings(auth=AuthSettings(mode="on", keys_file=keys.path)))
+
+
+async def test_somebody_elses_collection_does_not_exist(open_api: OpenApi, keys: Keys) -> None:
+    key = keys.add("shop", Scope.SEARCH, collections=["products"])
+    api = await _guarded(open_api, keys)
+    api.client.headers["authorization"] = f"Bearer {key}"
+    response = await send(api, GOOD, GOOD | {"collection": "products_v1"}, GOOD | {"collection": "nowhere"})
+    seen, hidden, missing = response.json()["results"]
+    assert seen["status"] == 200
+    assert (hidden["status"], hidden["code"]) == (404, "collection_not_found")
+    assert hidden.keys() == missing.keys()
+    assert [asked.audience for asked in api.searcher.asked] == ["key:shop"]
+
+
+async def test_without_the_scope_nothing_is_read(open_api: OpenApi, keys: Keys) -> None:
+    key = keys.add("writer", Scope.WRITE)
+    api = await _guarded(open_api, keys)
+    response = await api.client.post(PATH, content=b"{", headers={"authorization": f"Bearer {key}"})
+    assert (response.status_code, response.json()["code"]) == (403, "scope_missing")
+
+
+async def test_a_request_counts_as_its_searches(open_api: OpenApi, keys: Keys) -> None:
+    key = keys.add("shop", Scope.SEARCH, rate=KeyRate(per_second=0.01, burst=5))
+    api = await _guarded(open_api, keys)
+    api.client.headers["authorization"] = f"Bearer {key}"
+    assert (await send(api, *[GOOD] * 4)).status_code == 200
+    # One is left: a request of two costs too much, and one of one does not.
+    refused = await send(api, GOOD, GOOD)
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert len(api.searcher.asked) == 4
+
+
+async def test_too_many_searches_cost_one_request(open_api: OpenApi, keys: Keys) -> None:
+    key = keys.add("shop", Scope.SEARCH, rate=KeyRate(per_second=0.01, burst=2))
+    api = await _guarded(open_api, keys)
+    api.client.headers["authorization"] = f"Bearer {key}"
+    assert (await send(api, *[GOOD] * 33)).status_code == 422
+    assert (await send(api, GOOD)).status_code == 200

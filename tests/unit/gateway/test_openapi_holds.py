@@ -33,7 +33,10 @@ CHECKS: Final = [
     checks.response_schema_conformance,
     checks.negative_data_rejection,
 ]
-quick = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+# The same cases each time; the contract test against running engines looks for new ones.
+quick = settings(
+    max_examples=100, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def _patient(case: Any) -> Any:
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-@pytest.mark.parametrize("mode", [GenerationMode.NEGATIVE, GenerationMode.POSITIVE])
+@pytest.mark.parametrize("mode", list(GenerationMode))
 def test_whatever_is_sent_the_answer_is_documented(schema: Any, path: str, method: str, mode: GenerationMode) -> None:
     seen: set[int] = set()
 
@@ -73,7 +76,7 @@ def test_whatever_is_sent_the_answer_is_documented(schema: Any, path: str, metho
         case.validate_response(response, checks=CHECKS)
         if mode is GenerationMode.POSITIVE and response.status_code >= 400:
             problem = response.json()
-            no_list = problem.get("details", {}).get("field") == "query" and case.body["query"].startswith("[")
+            no_list = path.endswith("/image") and problem.get("details", {}).get("field") == "query"
             assert problem["code"] in MEANINGS or no_list, (case.as_curl_command(), problem)
 
     check()

@@ -1,4 +1,4 @@
-from vitrine.telemetry.metrics import BUCKETS_S, GatewayMetrics
+from vitrine.telemetry.metrics import BUCKETS_S, CacheOutcome, GatewayMetrics, QueryKind
 from vitrine.telemetry.stages import Stage
 
 
@@ -26,6 +26,17 @@ def test_every_stage_has_its_series_from_the_start() -> None:
     metrics = _metrics()
     for stage in Stage:
         assert metrics.registry.get_sample_value("vitrine_stage_duration_seconds_count", {"stage": stage.value}) == 0
+
+
+def test_the_caches_series_are_there_from_the_start() -> None:
+    metrics = _metrics()
+    for kind in QueryKind:
+        for outcome in CacheOutcome:
+            labels = {"kind": kind.value, "outcome": outcome.value}
+            assert metrics.registry.get_sample_value("vitrine_embedding_cache_requests_total", labels) == 0
+    for reason in ("size", "age"):
+        labels = {"reason": reason}
+        assert metrics.registry.get_sample_value("vitrine_embedding_cache_evictions_total", labels) == 0
 
 
 def test_the_latency_objectives_are_bucket_edges() -> None:

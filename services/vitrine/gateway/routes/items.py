@@ -151,7 +151,7 @@ async def put_items(alias: Alias, request: Request, timeout_ms: TimeoutHeader = 
 
 
 @router.post(
-    f"{ITEMS}/delete",
+    f"{ITEMS}:delete",
     response_model=BulkDeleteAnswer,
     responses=problems(_JSON_ERRORS),
     openapi_extra=json_body(BulkDeleteBody),

@@ -10,6 +10,7 @@ from vitrine.errors import VitrineError
 from vitrine.gateway.auth.principal import Scope
 from vitrine.gateway.bodies import read_json
 from vitrine.gateway.context import RequestContext
+from vitrine.gateway.departures import ending_with_caller
 from vitrine.gateway.dependencies import TimeoutHeader, caller_of, services_of
 from vitrine.gateway.openapi import MULTI_ERRORS, json_body, problems
 from vitrine.gateway.requests import check_searches, deadline_for, from_items
@@ -52,7 +53,7 @@ async def _found(
     found: list[SearchResult | VitrineError] = []
     if wanted:
         with deadline.bounding("searching"):
-            async with asyncio.timeout(deadline.remaining() + GRACE_S):
+            async with ending_with_caller(request), asyncio.timeout(deadline.remaining() + GRACE_S):
                 found = await services.searcher.search_many(wanted, deadline, context.clock)
     following = iter(found)
     return [next(following) if isinstance(search, SearchRequest) else search for search in asked]

@@ -10,6 +10,7 @@ from vitrine.domain import Deadline
 from vitrine.gateway.auth.principal import Scope
 from vitrine.gateway.bodies import read_form, read_json
 from vitrine.gateway.context import RequestContext
+from vitrine.gateway.departures import ending_with_caller
 from vitrine.gateway.dependencies import Alias, TimeoutHeader, caller_of, services_of
 from vitrine.gateway.openapi import (
     JSON_ERRORS,
@@ -81,7 +82,7 @@ async def _found(request: Request, wanted: SearchRequest, deadline: Deadline) ->
     if services.settings.telemetry.log_queries:
         context.facts["query"] = [part.text for part in wanted.parts if isinstance(part, TextPart)]
     with deadline.bounding("searching"):
-        async with asyncio.timeout(deadline.remaining() + GRACE_S):
+        async with ending_with_caller(request), asyncio.timeout(deadline.remaining() + GRACE_S):
             result = await services.searcher.search(wanted, deadline, context.clock)
     context.facts.update(collection=result.collection, hits=len(result.hits))
     return result

@@ -15,6 +15,9 @@ DEFAULT_MODEL: Final = "default"
 """Names whatever model is served."""
 
 
+_TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "pattern": "^[^\\u0000]*$"}
+
+
 def _as_list(sent: object) -> object:
     """A text alone is short for a list of one."""
     if isinstance(sent, str):
@@ -28,8 +31,9 @@ def _as_list(sent: object) -> object:
 
 def _text_or_list(schema: dict[str, Any]) -> None:
     """Documents `_as_list`, which pydantic cannot look into."""
-    several = {key: schema.pop(key) for key in ("type", "items", "minItems", "maxItems")}
-    schema["oneOf"] = [{"type": "string", "minLength": 1}, several]
+    several = {key: schema.pop(key) for key in ("type", "minItems", "maxItems")}
+    del schema["items"]
+    schema["oneOf"] = [_TEXT, {**several, "items": _TEXT}]
 
 
 class EmbeddingsBody(Request):

@@ -44,7 +44,7 @@ FILTER_SCHEMA: Final[dict[str, Any]] = {
     "examples": [
         {
             "all": [
-                {"field": "colour", "op": "eq", "value": "red"},
+                {"field": "colour_group_name", "op": "eq", "value": "Red"},
                 {"not": {"field": "price", "op": "ge", "value": 50}},
             ]
         }
@@ -58,6 +58,6 @@ TEXT_SCHEMA: Final[dict[str, Any]] = {
     "maxLength": MAX_TEXT_BYTES,
     "description": "The same as text: `field:value`, `=`, `!=`, `<`, `<=`, `>`, `>=`, `field IN (a, b)`, "
     "`field:start*`, `EXISTS field`, joined by `AND`, `OR`, `NOT` and parentheses. Values with blanks stand in quotes.",
-    "examples": ["colour:red AND price<50"],
+    "examples": ["colour_group_name:Red AND price<50"],
 }
 FILTER_IN_JSON: Final = WithJsonSchema({"anyOf": [_SELF, TEXT_SCHEMA, {"type": "null"}]})

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from vitrine.gateway.schemas.common import ItemId, Request
 from vitrine.gateway.schemas.problems import Problem
@@ -53,8 +53,19 @@ class ItemAnswer(BaseModel):
     metadata: dict[str, str | int | float | bool]
 
 
+# A picture comes with the request, or lies below the server's folder.
+_PICTURED: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"required": ["image"], "properties": {"image": {"type": "string"}}},
+        {"required": ["image_path"], "properties": {"image_path": {"minLength": 1}}},
+    ]
+}
+
+
 class ItemBody(Request):
     """A product to be stored in place of what its id had before; what is left out is empty afterwards."""
+
+    model_config = ConfigDict(json_schema_extra=_PICTURED)
 
     image: str | None = Field(None, description="The picture: a `data:` URL in base64, or an allowed address.")
     image_path: ImagePath = ""

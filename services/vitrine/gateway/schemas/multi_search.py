@@ -10,10 +10,10 @@ from vitrine.gateway.schemas.search import SearchMembers, SearchOutcome, TookMs
 
 _AS_IT_IS: Final = WithJsonSchema(
     {
-        "anyOf": [
-            {"$ref": "#/components/schemas/SearchItem"},
-            {"type": "object", "description": "Any other is answered in its place, with the problem that it is."},
-        ]
+        "type": "object",
+        "title": "Search",
+        "description": "What `#/components/schemas/SearchItem` describes. Any other object is answered in its place, "
+        "with the problem that it is, so that it is not refused here.",
     }
 )
 

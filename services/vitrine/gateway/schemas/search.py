@@ -17,8 +17,8 @@ from vitrine.search.request import DEPTH_REACHED, QUERY_TRUNCATED
 MAX_PARTS: Final = 16
 """Parts of one query."""
 MAX_WEIGHT: Final = 100.0
-MAX_OFFSET: Final = 16_384
-"""Milvus's own window: offset + limit may not pass it."""
+MAX_OFFSET: Final = 16_000
+"""Milvus has a window of 16,384 for offset and limit together."""
 DEFAULT_LIMIT: Final = 20
 MAX_CURSOR_CHARS: Final = 128 * 1024
 """Far above what a walk of the greatest depth that can be set needs."""
@@ -153,7 +153,7 @@ class SearchMembers(Request):
     facets: list[FieldName] = Field(
         default_factory=list,
         description="Fields whose values are counted over the best hits.",
-        examples=[["colour"]],
+        examples=[["colour_group_name"]],
     )
     params: IndexOptions = Field(default_factory=dict)
     with_vectors: bool = Field(False, description="Also give each hit's vector.")
@@ -170,7 +170,7 @@ class SearchBody(SearchMembers):
                     "query": [{"text": "red dress"}, {"text": "floral", "weight": -0.4}],
                     "filter": {"field": "price", "op": "lt", "value": 50},
                     "group_by": "group",
-                    "facets": ["colour"],
+                    "facets": ["colour_group_name"],
                 },
             ]
         }
@@ -196,7 +196,7 @@ class FlatSearch(BaseModel):
         pattern=f"^{_FIELD_PATTERN}(,{_FIELD_PATTERN})*$",
         max_length=2048,
         description="Fields whose values are counted over the best hits, with commas between them.",
-        examples=["colour,price"],
+        examples=["colour_group_name,product_type_name"],
     )
     params: str | None = Field(
         None,

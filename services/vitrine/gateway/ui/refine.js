@@ -3,9 +3,9 @@
 import { element, find, labelOf } from "./dom.js";
 import { LEAST_WEIGHT, MOST_WEIGHT, WEIGHT_STEP, withFilter, withoutPart, withPart, withWeight } from "./state.js";
 
-// Words beside a picture: the picture says a lot already.
-const WORDS_BESIDE_PICTURE = 2;
-const WITHOUT_WEIGHT = -0.5;
+// What docs/composed-queries.md found to work: beside a picture or a product, which say a lot, words need more weight.
+const WITH = { besideWords: 1, besidePicture: 1.5 };
+const WITHOUT = { besideWords: -0.25, besidePicture: -1.25 };
 const VALUES_SHOWN = 8;
 
 // Facets as they were before their own field was filtered, so that a second value can be chosen.
@@ -51,14 +51,14 @@ export function listen() {
     }
     find("add-words").value = "";
     const without = event.submitter?.id === "add-without";
-    const besidePicture = context.search.parts.some(({ kind }) => kind !== "words");
-    const weight = without ? WITHOUT_WEIGHT : besidePicture ? WORDS_BESIDE_PICTURE : 1;
+    const company = context.search.parts.some(({ kind }) => kind !== "words") ? "besidePicture" : "besideWords";
+    const weight = (without ? WITHOUT : WITH)[company];
     context.change(withPart(context.search, { kind: "words", content: text, weight }));
   });
   find("grouped").addEventListener("change", () => context.change({ ...context.search, grouped: find("grouped").checked }));
 }
 
-export const lessOf = (search, id) => withPart(search, { kind: "item", content: id, weight: WITHOUT_WEIGHT });
+export const lessOf = (search, id) => withPart(search, { kind: "item", content: id, weight: WITHOUT.besideWords });
 
 function partChip({ kind, content, weight }, index, titles, pictures) {
   const name = kind === "words" ? `“${content}”` : kind === "item" ? titles.get(content) ?? content : "Your picture";
