@@ -1,14 +1,16 @@
 """The ways to say a search, on the real engines: text filters, forms with further parts, many at once, and caches."""
 
 import base64
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
-from tests.e2e.conftest import COLOURS, PRODUCTS
-from tests.fixtures.serving import RunningGateway
+from tests.e2e.conftest import COLOURS, PRODUCTS, OpenGateway
+from tests.fixtures.serving import RunningGateway, eventually
 from vitrine.gateway.schemas.multi_search import MultiSearchAnswer
 from vitrine.gateway.schemas.search import SearchAnswer
 
@@ -195,3 +197,18 @@ def test_a_walk_by_address_ends_after_every_product_was_seen_once(gateway: Runni
         if cursor is None:
             break
     assert sorted(seen) == list(PRODUCTS)
+
+
+def test_a_search_ends_soon_after_its_caller_left(open_gateway: OpenGateway, shop: Path) -> None:
+    """Triton never answers here, and the caller had asked for ten seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        gateway = open_gateway({"VITRINE_TRITON__URL": address, "VITRINE_TRITON__TIMEOUT_S": "10"})
+        with httpx.Client(base_url=gateway.url, timeout=0.5) as caller, pytest.raises(httpx.ReadTimeout):
+            caller.post(PATH, json={"query": "dress", "timeout_ms": 10_000})
+
+        def ended() -> bool:
+            exposed = gateway.http.get("/metrics", timeout=10).text
+            return 'vitrine_http_errors_total{code="client_gone"} 1.0' in exposed
+
+        assert eventually("the search has ended", ended, within_s=8) < 8

@@ -1,9 +1,9 @@
 """Callers who go away: what is done for them ends, instead of running on to their deadline."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, cast
 
 from starlette.requests import Request
 
@@ -13,9 +13,9 @@ PATIENCE_S: Final = 0.05
 """Most searches are over by then, and cost no more than a timer that is never due."""
 
 
-@asynccontextmanager
-async def ending_with_caller(request: Request) -> AsyncIterator[None]:
-    """Cancels the block once the caller has closed the connection.
+@contextmanager
+def ending_with_caller(request: Request) -> Iterator[None]:
+    """Cancels the awaiting block once the caller has closed the connection.
 
     Args:
         request: its body, if any, has been read.
@@ -40,9 +40,7 @@ class _Departure:
     """Watches one connection on behalf of the task that works for it."""
 
     def __init__(self, request: Request) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "requests are served by tasks"
-        self.task = task
+        self.task = cast("asyncio.Task[Any]", asyncio.current_task())
         self.seen = False
         self._request = request
         self._watcher: asyncio.Task[None] | None = None

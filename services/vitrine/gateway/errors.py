@@ -79,7 +79,7 @@ class Draining(Unavailable):
 
 
 class ClientGone(VitrineError):
-    """The caller closed the connection before its body was complete; nobody reads this answer, but logs count it."""
+    """The caller closed the connection before there was an answer; nobody reads this one, but logs count it."""
 
     code = "client_gone"
 

@@ -52,8 +52,8 @@ async def _found(
         context.facts["query"] = [part.text for search in wanted for part in search.parts if isinstance(part, TextPart)]
     found: list[SearchResult | VitrineError] = []
     if wanted:
-        with deadline.bounding("searching"):
-            async with ending_with_caller(request), asyncio.timeout(deadline.remaining() + GRACE_S):
+        with deadline.bounding("searching"), ending_with_caller(request):
+            async with asyncio.timeout(deadline.remaining() + GRACE_S):
                 found = await services.searcher.search_many(wanted, deadline, context.clock)
     following = iter(found)
     return [next(following) if isinstance(search, SearchRequest) else search for search in asked]

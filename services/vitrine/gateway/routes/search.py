@@ -81,8 +81,8 @@ async def _found(request: Request, wanted: SearchRequest, deadline: Deadline) ->
     services, context = services_of(request), RequestContext.of(request.scope)
     if services.settings.telemetry.log_queries:
         context.facts["query"] = [part.text for part in wanted.parts if isinstance(part, TextPart)]
-    with deadline.bounding("searching"):
-        async with ending_with_caller(request), asyncio.timeout(deadline.remaining() + GRACE_S):
+    with deadline.bounding("searching"), ending_with_caller(request):
+        async with asyncio.timeout(deadline.remaining() + GRACE_S):
             result = await services.searcher.search(wanted, deadline, context.clock)
     context.facts.update(collection=result.collection, hits=len(result.hits))
     return result
