@@ -39,7 +39,7 @@ async def read_json(request: Request, model: type[Model]) -> Model:
         ContentTypeUnsupported, JsonMalformed, TextMalformed, InvalidInput: it is no JSON, or not of that shape.
         BodyTooLarge, BodyTimedOut, ClientGone: see `admission.BodyLimit`.
     """
-    kind, _ = _content_type(request)
+    kind = _content_type(request)
     if kind != _JSON and not (kind.startswith("application/") and kind.endswith("+json")):
         raise ContentTypeUnsupported(f"This route reads {_JSON}, not {kind or 'a body without a type'}.", given=kind)
     body = await request.body()
@@ -70,7 +70,7 @@ async def read_fields(request: Request, model: type[Model], file_field: str) -> 
 
     Raises: as `read_form`.
     """
-    kind, _ = _content_type(request)
+    kind = _content_type(request)
     if kind != MULTIPART:
         raise ContentTypeUnsupported(
             f"This route reads {MULTIPART}, not {kind or 'a body without a type'}.", given=kind
@@ -142,9 +142,12 @@ def findings_of(error: ValidationError) -> Sequence[Mapping[str, Any]]:
     return error.errors(include_url=False, include_input=False, include_context=False)
 
 
-def _content_type(request: Request) -> tuple[str, Mapping[bytes, bytes]]:
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    return kind.decode("latin-1").lower(), options
+def _content_type(request: Request) -> str:
+    given = request.headers.get("content-type", "")
+    if given == _JSON:
+        return given
+    kind, _ = parse_options_header(given)
+    return kind.decode("latin-1").lower()
 
 
 def _json_error(error: ValidationError, body: bytes, bounds: Mapping[str, Bounds]) -> VitrineError:

@@ -27,6 +27,8 @@ def weighted_sum(vectors: Vectors, weights: list[float]) -> Vectors:
     Raises:
         QueryCancelsOut: the parts are as good as opposite, nothing is left to search for.
     """
+    if len(weights) == 1 and weights[0] != 0:
+        return vectors[0] if weights[0] > 0 else -vectors[0]
     total = np.asarray(weights, np.float32) @ vectors
     length = float(np.linalg.norm(total))
     if length < _SHORTEST_SUM * max(map(abs, weights)) or length == 0.0:

@@ -159,7 +159,7 @@ class _Compiler:
     def _joined(self, operator: str, name: str, clauses: tuple[FilterTree, ...], depth: int) -> str:
         if not clauses:
             raise FilterInvalid(f"`{name}` needs at least one condition.")
-        return "(" + operator.join(self.compile(clause, depth + 1) for clause in clauses) + ")"
+        return _balanced(operator, [self.compile(clause, depth + 1) for clause in clauses])
 
     def _comparison(self, node: Comparison) -> str:
         column, field = self._column(node.field)
@@ -207,6 +207,17 @@ class _Compiler:
                 expected=field.type.value,
             )
         return _literal(checked)
+
+
+def _balanced(operator: str, clauses: Sequence[str]) -> str:
+    """The clauses joined, halves in parentheses.
+
+    Milvus reads a flat chain as one nested as deep as it is long, and 2.3 refuses chains of fifty as unsupported.
+    """
+    if len(clauses) == 1:
+        return clauses[0]
+    middle = len(clauses) // 2
+    return f"({_balanced(operator, clauses[:middle])}{operator}{_balanced(operator, clauses[middle:])})"
 
 
 def _check_text(value: FieldValue) -> FieldValue | None:

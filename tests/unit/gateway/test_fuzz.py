@@ -20,7 +20,8 @@ json_values = st.recursive(
     max_leaves=12,
 )
 members = st.sampled_from(
-    ["query", "limit", "offset", "filter", "min_score", "params", "timeout_ms", "with_vectors", "limt"]
+    ["query", "limit", "offset", "cursor", "filter", "min_score", "relative_cut", "group_by", "facets", "params"]
+    + ["timeout_ms", "with_vectors", "limt"]
 )
 parts = st.dictionaries(st.sampled_from(["text", "image", "id", "weight"]), json_values | st.text())
 queries = st.text() | st.lists(parts, max_size=3) | json_values
@@ -68,7 +69,12 @@ def test_bytes_of_any_kind(ask: Any, content: bytes, kind: str) -> None:
 
 
 @quick
-@given(params=st.dictionaries(st.sampled_from(["q", "id", "limit", "offset", "min_score", "x"]), st.text(max_size=20)))
+@given(
+    params=st.dictionaries(
+        st.sampled_from(["q", "id", "limit", "offset", "cursor", "filter", "facets", "params", "min_score", "x"]),
+        st.text(max_size=20),
+    )
+)
 def test_addresses_of_any_kind(ask: Any, params: dict[str, str]) -> None:
     encodable = {name: value.encode("utf-8", "replace").decode() for name, value in params.items()}
     _check(ask("GET", PATH, params=encodable))

@@ -16,9 +16,7 @@ def _integral(sent: object) -> object:
 
 WHOLE: Final = BeforeValidator(_integral)
 """JSON has one kind of number, and JSON Schema calls 20.0 an integer."""
-TimeoutMs = Annotated[
-    int, Field(ge=1, description="Time for this request in milliseconds, from its last byte."), WHOLE
-]
+TimeoutMs = Annotated[int, Field(ge=1, description="Time for this request in milliseconds, from its last byte."), WHOLE]
 
 
 class Request(BaseModel):

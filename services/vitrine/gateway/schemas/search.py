@@ -30,9 +30,7 @@ Weight = Annotated[
     float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False, description="Share; negative: away from it.")
 ]
 Limit = Annotated[int, Field(ge=1, description="Hits, or groups of them, in one answer."), WHOLE]
-Offset = Annotated[
-    int, Field(ge=0, le=MAX_OFFSET, description="Hits to pass over; not together with `cursor`."), WHOLE
-]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="Hits to pass over; not together with `cursor`."), WHOLE]
 Cursor = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_CURSOR_CHARS),
