@@ -20,8 +20,21 @@ json_values = st.recursive(
     max_leaves=12,
 )
 members = st.sampled_from(
-    ["query", "limit", "offset", "cursor", "filter", "min_score", "relative_cut", "group_by", "facets", "params"]
-    + ["timeout_ms", "with_vectors", "limt"]
+    [
+        "query",
+        "limit",
+        "offset",
+        "cursor",
+        "filter",
+        "min_score",
+        "relative_cut",
+        "group_by",
+        "facets",
+        "params",
+        "timeout_ms",
+        "with_vectors",
+        "limt",
+    ]
 )
 parts = st.dictionaries(st.sampled_from(["text", "image", "id", "weight"]), json_values | st.text())
 queries = st.text() | st.lists(parts, max_size=3) | json_values
