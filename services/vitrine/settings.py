@@ -146,9 +146,7 @@ class CacheSettings(_Section):
     answer_max_age_s: int = Field(0, ge=0, description="`Cache-Control: max-age` of searches by GET; 0: revalidate.")
 
 
-SignatureAlgorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
-]
+SignatureAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Public-key signatures alone: with a shared secret, whoever can check a token could make one."""
 
 

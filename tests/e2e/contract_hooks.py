@@ -102,28 +102,31 @@ def _settle(node: Any, here: dict[str, Any]) -> None:
     if isinstance(node, list):
         for child in node:
             _settle(child, here)
-    elif isinstance(node, dict):
-        if "group_by" in node and str(node.get("offset", 0)) != "0":
-            del node["group_by"]  # groups reach less deep than hits do
-        if "image_path" in node:
-            node["image"] = here["image"]
-        for name, value in list(node.items()):
-            if name in here and value is not None:
-                if here[name] is None:
-                    del node[name]
-                else:
-                    node[name] = here[name]
-            elif name == "query" and isinstance(value, list):
-                for part in value:
-                    _settle_part(part)
-            elif name == "id":
-                node[name] = _plain_id(value)
-            elif name in ("q", "query"):
-                node[name] = _visible(value)
-            elif name == "input":
-                node[name] = _settle_input(value)
-            else:
-                _settle(value, here)
+    if not isinstance(node, dict):
+        return
+    if "group_by" in node and str(node.get("offset", 0)) != "0":
+        del node["group_by"]  # groups reach less deep than hits do
+    if "image_path" in node:
+        node["image"] = here["image"]
+    for name, value in list(node.items()):
+        if name not in here or value is None:
+            node[name] = _settled(name, value, here)
+        elif here[name] is None:
+            del node[name]
+        else:
+            node[name] = here[name]
+
+
+def _settled(name: str, value: Any, here: dict[str, Any]) -> Any:
+    """The value of a member that this shop knows nothing special of."""
+    if name == "query" and isinstance(value, list):
+        for part in value:
+            _settle_part(part)
+    elif name in TEXTS:
+        return TEXTS[name](value)
+    else:
+        _settle(value, here)
+    return value
 
 
 def _settle_part(part: Any) -> None:
@@ -159,3 +162,7 @@ def _plain_id(value: Any) -> Any:
 def _visible(text: Any) -> Any:
     """A text without anything to see is refused; which characters can be seen, no pattern says."""
     return "red dress" if isinstance(text, str) and not any(letter.isalnum() for letter in text) else text
+
+
+TEXTS = {"input": _settle_input, "id": _plain_id, "q": _visible, "query": _visible}
+"""Members that are, or hold, texts of their own kind."""

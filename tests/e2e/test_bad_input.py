@@ -90,7 +90,7 @@ def test_nul_and_lone_surrogates(gateway: RunningGateway, written: str) -> None:
 # --- numbers
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "1000000", '"ten"', "1.5", "true", "null"])
+@pytest.mark.parametrize("limit", ["0", "-1", "1000000", '"ten"', "NaN", "1.5", "true", "null"])
 def test_a_limit_that_is_none_tells_the_limits(gateway: RunningGateway, limit: str) -> None:
     body = f'{{"query": "dress", "limit": {limit}}}'
     response = gateway.http.post(PATH, content=body, headers={"Content-Type": "application/json"})
@@ -118,11 +118,10 @@ def test_the_same_in_an_address(gateway: RunningGateway, limit: str) -> None:
         b'{"query": "dress"',
         b"",
         b"[" * 100_000,
-        b'{"query": "dress", "limit": NaN}',
         b'{"query": "dress", "filter": ' + b'{"not":' * 50_000 + b"1" + b"}" * 50_000 + b"}",
         b"\xff\xfe{}",
     ],
-    ids=["brace", "cut", "nothing", "deep list", "NaN", "deep filter", "no UTF-8"],
+    ids=["brace", "cut", "nothing", "deep list", "deep filter", "no UTF-8"],
 )
 def test_broken_or_deeply_nested_json(gateway: RunningGateway, body: bytes) -> None:
     response = gateway.http.post(PATH, content=body, headers={"Content-Type": "application/json"})

@@ -36,7 +36,8 @@ def main() -> None:
     try:
         build_app()()
     except VitrineError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]{error.code}[/]: {escape(error.message)}", highlight=False)
+        told = f"[bold red]{error.code}[/]: {escape(error.message)}"
+        Console(stderr=True, soft_wrap=True).print(told, highlight=False)
         sys.exit(EXIT_INVALID_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -28,7 +28,7 @@ def weighted_sum(vectors: Vectors, weights: list[float]) -> Vectors:
         QueryCancelsOut: the parts are as good as opposite, nothing is left to search for.
     """
     if len(weights) == 1 and weights[0] != 0:
-        return vectors[0] if weights[0] > 0 else -vectors[0]
+        return np.asarray(vectors[0] if weights[0] > 0 else -vectors[0], np.float32)
     total = np.asarray(weights, np.float32) @ vectors
     length = float(np.linalg.norm(total))
     if length < _SHORTEST_SUM * max(map(abs, weights)) or length == 0.0:

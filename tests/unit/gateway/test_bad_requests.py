@@ -35,9 +35,8 @@ NESTED = b'{"query":"x","filter":' + b'{"not":' * 5000 + b"{}" + b"}" * 5000 + b
         (b'{"query":[{"text":"a","id":"b"}]}', 422, "invalid_input"),
         (b'{"query":[{"id":""}]}', 422, "invalid_input"),
         (rb'{"query":[{"id":"a\u0000"}]}', 422, "invalid_input"),
-        (b'{"query":[{"text":"a","weight":NaN}]}', 400, "json_malformed"),
-        (b'{"query":[{"text":"a","weight":-Infinity}]}', 400, "json_malformed"),
-        (b'{"query":"NaN","filter":{"field":"price","op":"eq","value": NaN}}', 400, "json_malformed"),
+        (b'{"query":[{"text":"a","weight":NaN}]}', 422, "invalid_input"),
+        (b'{"query":[{"text":"a","weight":-Infinity}]}', 422, "invalid_input"),
         (b'{"query":[{"text":"a","weight":1e9}]}', 422, "invalid_input"),
         (b'{"query":"a","limit":0}', 422, "invalid_input"),
         (b'{"query":"a","limit":-1}', 422, "invalid_input"),
@@ -46,7 +45,7 @@ NESTED = b'{"query":"x","filter":' + b'{"not":' * 5000 + b"{}" + b"}" * 5000 + b
         (b'{"query":"a","limit":1.5}', 422, "invalid_input"),
         (b'{"query":"a","limit":true}', 422, "invalid_input"),
         (b'{"query":"a","limit":null}', 422, "invalid_input"),
-        (b'{"query":"a","limit":NaN}', 400, "json_malformed"),
+        (b'{"query":"a","limit":NaN}', 422, "invalid_input"),
         (b'{"query":"a","limit":1000000}', 422, "limit_exceeded"),
         (b'{"query":"a","limt":10}', 422, "invalid_input"),
         (b'{"query":"a","offset":-1}', 422, "invalid_input"),
@@ -156,7 +155,7 @@ async def test_limits_are_told_with_the_refusal(api: Api) -> None:
     assert problem["details"] == {"field": "limit", "minimum": 1, "maximum": 250}
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "1000000", '"ten"', '"NaN"', "1.5", "true", "null", "[]", "{}"])
+@pytest.mark.parametrize("limit", ["0", "-1", "1000000", '"ten"', "NaN", '"NaN"', "1.5", "true", "null", "[]", "{}"])
 async def test_whatever_is_wrong_with_a_limit_the_limits_are_told(api: Api, limit: str) -> None:
     response = await api.client.post(PATH, content=f'{{"query":"a","limit":{limit}}}', headers=JSON)
     details = response.json()["details"]
@@ -201,14 +200,6 @@ async def test_paths_lead_into_what_was_sent_and_stay_short(api: Api) -> None:
     ]:
         response = await api.search(body)
         assert response.json()["details"]["errors"][0]["path"] == path
-
-
-async def test_a_picture_may_spell_nan(api: Api) -> None:
-    """Base64 has these letters; only where a value may stand are they looked at, and then by a parser."""
-    picture = "data:image/png;base64," + "NaNNaNNaN/+Infinity+NaN=" * 400
-    for query in ("NaN", "red, NaN: [NaN] -Infinity", [{"text": "a"}, {"image": picture.rstrip("=")}]):
-        response = await api.search({"query": query})
-        assert response.json().get("code") != "json_malformed"
 
 
 async def test_what_was_sent_is_not_echoed(api: Api) -> None:

@@ -102,7 +102,7 @@ async def test_a_dependency_that_is_down_is_told_by_search(api: Api) -> None:
     ("content", "status", "code"),
     [
         (b"{", 400, "json_malformed"),
-        (b'{"searches":NaN}', 400, "json_malformed"),
+        (b'{"searches":NaN}', 422, "invalid_input"),
         (b'{"searches":[' + b"[" * 300 + b"]" * 300 + b"]}", 400, "json_malformed"),
         (b"[]", 422, "invalid_input"),
         (b"{}", 422, "invalid_input"),

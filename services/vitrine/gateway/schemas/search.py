@@ -165,7 +165,7 @@ class SearchBody(SearchMembers):
             "examples": [
                 {"query": "red floral dress", "limit": 10},
                 {
-                    "query": [{"text": "red dress"}, {"text": "floral", "weight": -0.4}],
+                    "query": [{"text": "red dress"}, {"text": "floral", "weight": -0.25}],
                     "filter": {"field": "price", "op": "lt", "value": 50},
                     "group_by": "group",
                     "facets": ["colour_group_name"],
@@ -221,7 +221,7 @@ class ImageForm(FlatSearch):
     query: QueryText | None = Field(
         None,
         description="Further parts: a text, or a JSON list of parts.",
-        examples=['[{"text": "red", "weight": 0.5}]'],
+        examples=['[{"text": "red", "weight": 1.5}]'],
     )
 
 
