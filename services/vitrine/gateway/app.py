@@ -35,6 +35,7 @@ from vitrine.telemetry.tracing import open_tracing
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.directory import CollectionDirectory
+from vitrine.vectorstore.filter_text import parse_filter_text
 from vitrine.vectorstore.searcher import VectorSearcher
 from vitrine.vectorstore.writer import CollectionWriter
 
@@ -128,6 +129,8 @@ async def _open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIt
     Raises:
         ModelInvalid: the model repository's contract or tokenizer cannot be read.
     """
+    # Its grammar is prepared on first use, for 20 ms: not during somebody's search.
+    parse_filter_text("ready:yes")
     async with (
         open_caching_encoder(settings, metrics.embedding_cache) as encoder,
         await MilvusConnection.open(settings.milvus) as connection,
