@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import OpenGateway
+from tests.e2e.conftest import COLOURS, PRODUCTS, OpenGateway
 from tests.fixtures.indexing import Indexing
-from tests.fixtures.shop import Shop, product_ids
+from tests.fixtures.shop import Shop
 from tests.fixtures.stack import ROOT, RunningStack
 
 CASES = int(os.environ.get("CONTRACT_CASES", "4"))
@@ -24,17 +24,22 @@ TIMEOUT_S = 120 + CASES * 60
 
 
 @pytest.fixture(scope="module")
-def spare(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A collection that may be loaded and released while others search."""
-    shop = Shop(tmp_path_factory.mktemp("spare"))
-    for product in product_ids(5):
-        shop.add(product)
-    Indexing(stack.settings, tmp_path_factory.mktemp("indexing")).index(shop.write(), "spare")
+def collections(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a shop behind the alias `contract`, which the test may write into, and one that it may release."""
+    indexing = Indexing(stack.settings, tmp_path_factory.mktemp("indexing"))
+    shop = Shop(tmp_path_factory.mktemp("contract"))
+    for n, product in enumerate(PRODUCTS):
+        shop.add(product, colour_group_name=COLOURS[n % 3])
+    folder = shop.write()
+    indexing.index(folder, "contract")
+    indexing.index(folder, "spare")
+    return folder
 
 
-@pytest.mark.usefixtures("spare")
-def test_every_answer_is_documented_and_nothing_breaks(open_gateway: OpenGateway, shop: Path, tmp_path: Path) -> None:
-    gateway = open_gateway(media_root=shop)
+def test_every_answer_is_documented_and_nothing_breaks(
+    open_gateway: OpenGateway, collections: Path, tmp_path: Path
+) -> None:
+    gateway = open_gateway(media_root=collections, default_collection="contract")
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(FOLDER / "schemathesis.toml"), "run"),
         *("--checks", "all", "--max-examples", str(CASES), "--seed", "20261122", "--no-color"),
@@ -51,4 +56,4 @@ def test_every_answer_is_documented_and_nothing_breaks(open_gateway: OpenGateway
     assert generated is not None
     assert int(generated[1]) >= LEAST_CASES
     assert gateway.process.poll() is None
-    assert gateway.ids("red dress", limit=5)
+    assert gateway.ids("red dress", alias="contract", limit=5)

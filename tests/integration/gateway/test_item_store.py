@@ -28,7 +28,7 @@ from vitrine.vectorstore.index_params import parse_index
 from vitrine.vectorstore.searcher import VectorSearcher
 from vitrine.vectorstore.writer import CollectionWriter
 
-COLLECTION = "stopped_v1"
+COLLECTION = "unanswered_v1"
 TIME_S = 1.5
 RECOVERY_S = 60.0
 
