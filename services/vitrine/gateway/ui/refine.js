@@ -37,11 +37,19 @@ export function showFacets(facets, searchKey) {
   const shown = [...groups, ...ranges].filter(Boolean);
   const clear = element("button", { class: "link", type: "button", id: "clear-filters" }, "Clear all filters");
   clear.addEventListener("click", () => context.change({ ...context.search, filters: new Map() }));
-  find("facets").replaceChildren(...(search.filters.size ? [clear] : []), ...shown);
+  find("facet-list").replaceChildren(...(search.filters.size ? [clear] : []), ...shown);
+  find("filters-chosen").textContent = search.filters.size ? ` (${search.filters.size})` : "";
   find("facets").hidden = !shown.length;
 }
 
 export function listen() {
+  // Beside the products where there is room; folded above them where there is not.
+  const roomy = matchMedia("(min-width: 56rem)");
+  const fold = () => {
+    find("facets").open = roomy.matches;
+  };
+  roomy.addEventListener("change", fold);
+  fold();
   find("add").addEventListener("submit", (event) => {
     event.preventDefault();
     const text = find("add-words").value.trim();
@@ -62,7 +70,7 @@ export const lessOf = (search, id) => withPart(search, { kind: "item", content: 
 
 function partChip({ kind, content, weight }, index, titles, pictures) {
   const name = kind === "words" ? `“${content}”` : kind === "item" ? titles.get(content) ?? content : "Your picture";
-  const sign = weight < 0 ? "less" : "more";
+  const way = weight < 0 ? "away" : "toward";
   const step = (change) => {
     const next = Math.max(LEAST_WEIGHT, Math.min(MOST_WEIGHT, weight + change));
     // Nothing at all is no weight of a part: step over it.
@@ -77,7 +85,7 @@ function partChip({ kind, content, weight }, index, titles, pictures) {
   const thumb = kind === "picture" && pictures.get(content);
   return element(
     "li",
-    { class: `part ${sign}`, "data-weight": weight },
+    { class: `part ${way}`, "data-weight": weight },
     thumb ? element("img", { src: thumb.url, alt: "" }) : null,
     element("span", { class: "part-name" }, weight < 0 ? `Less: ${name}` : name),
     button(`Less of ${name}`, "−", () => change(withWeight(context.search, index, step(-WEIGHT_STEP))), weight > LEAST_WEIGHT),
