@@ -153,7 +153,9 @@ def test_everything_works_from_the_keyboard(page: Page) -> None:
     assert page.run(focused) == "pick"
     page.press(Keys.TAB)
     assert page.run(focused) == "go"
-    for _ in page.all("#refine button:enabled, #refine input, #facet-list button, #facet-list input, #facet-list summary"):
+    for _ in page.all(
+        "#refine button:enabled, #refine input, #facet-list button, #facet-list input, #facet-list summary"
+    ):
         page.press(Keys.TAB)
     page.press(Keys.TAB)
     assert page.run(focused) == "similar"
