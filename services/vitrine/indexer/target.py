@@ -154,7 +154,9 @@ async def publish(admin: CollectionAdmin, target: Target, alias: str, *, expecte
 
 async def _unfinished(admin: CollectionAdmin, wanted: Wanted) -> CollectionInfo | None:
     """The newest collection of this alias that an earlier run began and did not publish, if this run can go on."""
-    versions = [info for info in await admin.list() if _version(info.name, wanted.alias) and not info.aliases]
+    versions = [
+        info for info in await admin.list(counted=False) if _version(info.name, wanted.alias) and not info.aliases
+    ]
     for info in sorted(versions, key=lambda info: _version(info.name, wanted.alias), reverse=True):
         if not info.complete:
             # Its creation was interrupted, so nothing was ever written into it.

@@ -69,8 +69,13 @@ class CollectionReader:
         state, rows = await asyncio.gather(self._loaded(name, until), self._rows(name, until, counted=counted))
         return info_from(description, rows=rows, loaded=state)
 
-    async def list(self, deadline: Deadline | None = None) -> list[CollectionInfo]:
-        """Vitrine's collections in the order of their names, half-made ones included."""
+    async def list(self, deadline: Deadline | None = None, *, counted: bool = True) -> list[CollectionInfo]:
+        """Vitrine's collections in the order of their names, half-made ones included.
+
+        Args:
+            deadline: for all of them.
+            counted: as of `describe`. One collection that cannot be counted at the moment fails the list.
+        """
         until = self._until(deadline, waits=False)
         names = await self._ask("list collections", "", until, lambda t: self._client.list_collections(timeout=t))
         gate = asyncio.Semaphore(_DESCRIBED_AT_ONCE)
@@ -78,7 +83,7 @@ class CollectionReader:
         async def one(name: str) -> CollectionInfo | None:
             async with gate:
                 try:
-                    return await self.describe(name, until)
+                    return await self.describe(name, until, counted=counted)
                 except CollectionNotFound:  # somebody else's, or dropped a moment ago
                     return None
 
