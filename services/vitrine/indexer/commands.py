@@ -1,4 +1,4 @@
-"""The batch process' verbs: `index` and `catalogue check`."""
+"""The batch process' verbs: `index` here, `catalogue` beside it."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from vitrine.errors import InvalidInput
+from vitrine.indexer import commands_catalogue
 from vitrine.indexer.display import log_to, open_display
 from vitrine.indexer.report import Summary
 from vitrine.settings import read_settings
@@ -28,10 +29,7 @@ _Limit = Annotated[int | None, typer.Option(min=1, help="Read only this many rec
 def register(app: typer.Typer) -> None:
     """Adds `index` and `catalogue`."""
     app.command("index")(index)
-    catalogue = typer.Typer(name="catalogue", help="Look at a catalogue before indexing it.", no_args_is_help=True)
-    catalogue.callback()(_catalogue)
-    catalogue.command("check")(check)
-    app.add_typer(catalogue)
+    commands_catalogue.register(app)
 
 
 def index(
@@ -82,28 +80,6 @@ def index(
     with open_display(terminal) as display:
         summary = _run(run_index(request, settings, display))
     _tell(summary, as_json=as_json)
-
-
-def check(
-    folder: Annotated[Path, typer.Argument(help="Folder with the catalogue's file and pictures.")],
-    mapping: _Mapping = "hm",
-    limit: _Limit = None,
-    rejects: Annotated[Path | None, typer.Option(help="CSV of what would be rejected.")] = None,
-    as_json: _Json = False,
-) -> None:
-    """Read and decode everything, write nothing, and say what an index run would reject."""
-    from vitrine.indexer.check import check_catalogue
-
-    settings = read_settings()
-    terminal = Console(stderr=True)
-    log_to(terminal, settings.telemetry.log_level)
-    with open_display(terminal) as display:
-        summary = _run(check_catalogue(folder, mapping, settings.images, display, limit=limit, rejects=rejects))
-    _tell(summary, as_json=as_json)
-
-
-def _catalogue() -> None:
-    """Keeps `check` a verb of its own: typer would fold a single command into its group."""
 
 
 def _index(name: str | None, parameters: list[str]) -> "IndexParams | None":
