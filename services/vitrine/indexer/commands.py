@@ -1,4 +1,4 @@
-"""The batch process' verbs: `index` here, `catalogue` beside it."""
+"""The batch process' verbs: `index` here, what looks at its ledgers and `catalogue` beside it."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from click.core import ParameterSource
 from rich.console import Console
 
 from vitrine.errors import InvalidInput
@@ -27,13 +28,16 @@ _Limit = Annotated[int | None, typer.Option(min=1, help="Read only this many rec
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `index` and `catalogue`."""
-    app.command("index")(index)
+    """Adds `index`, which is a verb and a group of verbs, and `catalogue`."""
+    group = typer.Typer(name="index", invoke_without_command=True)
+    group.callback()(index)
+    app.add_typer(group)
     commands_catalogue.register(app)
 
 
 def index(
-    collection: Annotated[str, typer.Option(help="Alias that readers search.")],
+    context: typer.Context,
+    collection: Annotated[str | None, typer.Option(help="Alias that readers search.")] = None,
     catalogue: Annotated[Path | None, typer.Option(help="Folder with the catalogue's file and pictures.")] = None,
     mapping: _Mapping = "hm",
     index: Annotated[
@@ -58,8 +62,13 @@ def index(
     as_json: _Json = False,
 ) -> None:
     """Embed a catalogue's pictures and fill a collection with them. Safe to repeat, to stop and to resume."""
+    if context.invoked_subcommand is not None:
+        _refuse_options_of_a_run(context)
+        return
     from vitrine.indexer.job import IndexRequest, run_index
 
+    if collection is None:
+        raise InvalidInput("--collection is missing: the alias that readers search.")
     settings = read_settings()
     request = IndexRequest(
         collection=collection,
@@ -80,6 +89,19 @@ def index(
     with open_display(terminal) as display:
         summary = _run(run_index(request, settings, display))
     _tell(summary, as_json=as_json)
+
+
+def _refuse_options_of_a_run(context: typer.Context) -> None:
+    """`index --reindex status` would say nothing of what became of `--reindex`.
+
+    Raises:
+        InvalidInput: an option of a run stands before the name of a sub-verb.
+    """
+    for option in context.command.params:
+        if context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE:
+            raise InvalidInput(
+                f"{option.opts[0]} belongs to a run; options of {context.invoked_subcommand!r} stand behind it."
+            )
 
 
 def _index(name: str | None, parameters: list[str]) -> "IndexParams | None":
