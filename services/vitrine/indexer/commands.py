@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from click.core import ParameterSource
 from rich.console import Console
 
 from vitrine.errors import InvalidInput
@@ -98,7 +97,8 @@ def _refuse_options_of_a_run(context: typer.Context) -> None:
         InvalidInput: an option of a run stands before the name of a sub-verb.
     """
     for option in context.command.params:
-        if context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE:
+        source = context.get_parameter_source(option.name or "")
+        if source is not None and source.name == "COMMANDLINE":
             raise InvalidInput(
                 f"{option.opts[0]} belongs to a run; options of {context.invoked_subcommand!r} stand behind it."
             )
