@@ -25,6 +25,7 @@ from vitrine.vectorstore.collection import (
     valid_collection_name,
 )
 from vitrine.vectorstore.index_params import IndexParams
+from vitrine.vectorstore.lineage import PROPERTY_LINEAGE, Lineage
 from vitrine.vectorstore.reader import POLL_S, CollectionReader, Progress
 
 __all__ = ["CollectionAdmin", "Progress"]
@@ -159,6 +160,11 @@ class CollectionAdmin(CollectionReader):
         until = self._until(deadline, waits=False)
         with contextlib.suppress(CollectionNotFound):
             await self._ask("remove the alias", alias, until, lambda t: self._client.drop_alias(alias, timeout=t))
+
+    async def record_lineage(self, name: str, lineage: Lineage, deadline: Deadline | None = None) -> None:
+        """Replaces the lineage of a collection, named by its own name; it survives a restart of Milvus."""
+        until = self._until(deadline, waits=False)
+        await self._set_property(name, PROPERTY_LINEAGE, lineage.as_text(), until)
 
     async def _finish(
         self, spec: CollectionSpec, attempt: str, until: Deadline, on_progress: Progress | None

@@ -16,6 +16,7 @@ from pymilvus import AsyncMilvusClient, DataType
 from vitrine.domain import FieldSpec, FieldType
 from vitrine.errors import CollectionNotFound, InvalidInput, LimitExceeded
 from vitrine.vectorstore.index_params import IndexParams, index_from_description
+from vitrine.vectorstore.lineage import NO_LINEAGE, PROPERTY_LINEAGE, Lineage
 
 ID, EMBEDDING, TITLE, GROUP, IMAGE_PATH = "id", "embedding", "title", "group_key", "image_path"
 METRIC = "IP"
@@ -124,6 +125,7 @@ class CollectionInfo:
         loaded: in memory, so that it can be searched.
         aliases: names that point at it now.
         group_name: what its catalogue calls the group column; empty when that is not known.
+        lineage: where it comes from.
     """
 
     name: str
@@ -138,6 +140,7 @@ class CollectionInfo:
     loaded: bool
     aliases: tuple[str, ...]
     group_name: str = ""
+    lineage: Lineage = NO_LINEAGE
 
     @property
     def complete(self) -> bool:
@@ -199,6 +202,7 @@ def info_from(description: Mapping[str, Any], *, rows: int, loaded: bool) -> Col
             loaded=loaded,
             aliases=tuple(sorted(description.get("aliases", ()))),
             group_name=properties.get(_PROPERTY_GROUP_NAME, ""),
+            lineage=Lineage.from_text(properties.get(PROPERTY_LINEAGE, "{}")),
         )
     except (KeyError, ValueError, TypeError, InvalidInput) as error:
         raise CollectionNotFound(
