@@ -5,7 +5,7 @@ Milvus before 2.5 has no null, so a value that an item does not have is stored a
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,8 @@ ABSENT: Mapping[FieldType, FieldValue] = {
 
 INTEGER_RANGE = (-(2**63 - 2), 2**63 - 1)
 
-_UNIT_TOLERANCE = 1e-3  # of the squared length: what float16 models leave, far from what a missing division does
+UNIT_TOLERANCE = 1e-3
+"""Of the squared length: what float16 models leave, far from what a missing division does."""
 
 
 def columns_of(items: Sequence[EmbeddedItem], fields: Sequence[FieldSpec], dimension: int) -> list[Any]:
@@ -45,20 +46,36 @@ def columns_of(items: Sequence[EmbeddedItem], fields: Sequence[FieldSpec], dimen
     Raises:
         InvalidInput: naming the item and what is wrong with it.
     """
+    stored, matrix = stored_columns(items, fields, dimension)
+    floats = schema_pb2.VectorField(dim=dimension, float_vector=_packed(matrix))
+    vectors = schema_pb2.FieldData(type=DataType.FLOAT_VECTOR, field_name=EMBEDDING, vectors=floats)
+    columns = [_text_column(name, stored[name]) for name in (ID, TITLE, GROUP, IMAGE_PATH)]
+    columns.insert(1, vectors)
+    return columns + [_scalar_column(field, stored[field.name]) for field in fields]
+
+
+def stored_columns(
+    items: Sequence[EmbeddedItem], fields: Sequence[FieldSpec], dimension: int
+) -> tuple[dict[str, list[Any]], Vectors]:
+    """Items as Milvus stores them, whichever way they get there: checked, cut, absent values spelled out.
+
+    Returns:
+        Scalar columns by name, in the collection's order, and the vectors, float32 [len(items), dimension].
+
+    Raises:
+        InvalidInput: naming the item and what is wrong with it.
+    """
     catalogue = [embedded.item for embedded in items]
-    columns = [
-        _text_column(ID, (_checked_id(item.id) for item in catalogue)),
-        _vector_column([embedded.vector for embedded in items], [item.id for item in catalogue], dimension),
-        _text_column(TITLE, (cut(_well_formed(item.title, item.id), TITLE_BYTES) for item in catalogue)),
-        _text_column(GROUP, (_whole(item.group, GROUP_BYTES, "group", item.id) for item in catalogue)),
-        _text_column(
-            IMAGE_PATH, (_whole(item.image_path, IMAGE_PATH_BYTES, "image_path", item.id) for item in catalogue)
-        ),
-    ]
+    columns: dict[str, list[Any]] = {
+        ID: [_checked_id(item.id) for item in catalogue],
+        TITLE: [cut(_well_formed(item.title, item.id), TITLE_BYTES) for item in catalogue],
+        GROUP: [_whole(item.group, GROUP_BYTES, "group", item.id) for item in catalogue],
+        IMAGE_PATH: [_whole(item.image_path, IMAGE_PATH_BYTES, "image_path", item.id) for item in catalogue],
+    }
+    matrix = _checked_vectors([embedded.vector for embedded in items], columns[ID], dimension)
     for field in fields:
-        values = [_stored(field, item.fields.get(field.name), item.id) for item in catalogue]
-        columns.append(_scalar_column(field, values))
-    return columns
+        columns[field.name] = [_stored(field, item.fields.get(field.name), item.id) for item in catalogue]
+    return columns, matrix
 
 
 def values_in(column: Any) -> list[Any]:
@@ -159,8 +176,8 @@ def _well_formed(value: str, item_id: str) -> str:
     return value
 
 
-def _text_column(name: str, values: Iterable[str]) -> Any:
-    strings = schema_pb2.ScalarField(string_data=schema_pb2.StringArray(data=list(values)))
+def _text_column(name: str, values: list[str]) -> Any:
+    strings = schema_pb2.ScalarField(string_data=schema_pb2.StringArray(data=values))
     return schema_pb2.FieldData(type=DataType.VARCHAR, field_name=name, scalars=strings)
 
 
@@ -177,7 +194,7 @@ def _scalar_column(field: FieldSpec, values: list[Any]) -> Any:
     return schema_pb2.FieldData(type=DataType.INT8, field_name=field.name, scalars=scalars)
 
 
-def _vector_column(vectors: list[Vectors], ids: list[str], dimension: int) -> Any:
+def _checked_vectors(vectors: list[Vectors], ids: list[str], dimension: int) -> Vectors:
     for vector, item_id in zip(vectors, ids, strict=True):
         if vector.shape != (dimension,):
             raise InvalidInput(
@@ -187,7 +204,7 @@ def _vector_column(vectors: list[Vectors], ids: list[str], dimension: int) -> An
             )
     matrix = np.ascontiguousarray(np.stack(vectors), dtype="<f4")
     squares = np.einsum("ij,ij->i", matrix, matrix)
-    wrong = np.flatnonzero(~(np.abs(squares - 1.0) <= _UNIT_TOLERANCE))  # "not within": NaN is never within
+    wrong = np.flatnonzero(~(np.abs(squares - 1.0) <= UNIT_TOLERANCE))  # "not within": NaN is never within
     if wrong.size:
         row = int(wrong[0])
         raise InvalidInput(
@@ -195,8 +212,7 @@ def _vector_column(vectors: list[Vectors], ids: list[str], dimension: int) -> An
             id=ids[row],
             squared_length=float(squares[row]) if math.isfinite(squares[row]) else None,
         )
-    floats = schema_pb2.VectorField(dim=dimension, float_vector=_packed(matrix))
-    return schema_pb2.FieldData(type=DataType.FLOAT_VECTOR, field_name=EMBEDDING, vectors=floats)
+    return matrix
 
 
 def _packed(matrix: Vectors) -> Any:
