@@ -94,6 +94,9 @@ class IndexerSettings(_Section):
 
     batch_size: int = Field(16, ge=1, description="Images in one call to Triton.")
     in_flight: int = Field(4, ge=1, description="Calls to Triton under way at once.")
+    max_products_per_s: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="Pictures begun per second and process; 0: as many as it can."
+    )
     upsert_bytes: int = Field(4 * MIB, ge=64 * 1024, description="Bytes of one upsert; Milvus refuses above 64 MiB.")
     encode_attempts: int = Field(
         8, ge=1, description="Tries of one batch while Triton is unavailable; with their pauses about 75 s."

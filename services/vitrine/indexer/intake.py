@@ -12,6 +12,7 @@ from vitrine.indexer.channel import Channel
 from vitrine.indexer.control import RunControl
 from vitrine.indexer.loading import Loader
 from vitrine.indexer.outcomes import Outcome, Outcomes
+from vitrine.indexer.pace import Pace
 from vitrine.indexer.report import IndexStage, StageTimes, Tally
 from vitrine.indexer.states import Mark, Prepared
 
@@ -37,6 +38,7 @@ class Intake:
         lookup: what the collection holds of these ids; blocks, called in `bookkeeping`.
         bookkeeping: the one thread for the catalogue file and the ledger.
         decode_pool: threads that decode, `decode_threads` of them.
+        max_per_s: most pictures begun per second; 0: as many as there is room for.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Intake:
         bookkeeping: Executor,
         decode_pool: ThreadPoolExecutor,
         decode_threads: int,
+        max_per_s: float = 0.0,
     ) -> None:
         self._rows = rows
         self._loader = loader
@@ -64,6 +67,7 @@ class Intake:
         self._decode_pool = decode_pool
         # One more task than threads: while one settles its product, no thread is idle.
         self._decoders = decode_threads + 1
+        self._pace = Pace(max_per_s, control.stopping)
 
     async def run(self, prepared: Channel[Prepared]) -> None:
         """Feeds `prepared` until the rows end or the run is stopped, then closes it."""
@@ -105,6 +109,7 @@ class Intake:
     async def _decode(self, todo: Channel[Todo], prepared: Channel[Prepared]) -> None:
         loop = asyncio.get_running_loop()
         async for one in todo:
+            await self._pace.turn()
             if self._control.stopping.is_set():
                 self._outcomes.drop(1)
                 continue

@@ -99,12 +99,13 @@ class Pipeline:
             # Not raised from here: that would cancel the writer, and vectors that exist already would be lost.
             self._control.fail(error)
             self._outcomes.drop(len(batch))
-            return
+        else:
+            self._tally.embedded += len(batch)
+            # Within the slot: a Milvus that is slower than the model holds back the next call, not the memory.
+            for one, vector in zip(batch, vectors, strict=True):
+                await embedded.put(Embedded(EmbeddedItem(one.item, vector), one.mark))
         finally:
             slots.release()
-        self._tally.embedded += len(batch)
-        for one, vector in zip(batch, vectors, strict=True):
-            await embedded.put(Embedded(EmbeddedItem(one.item, vector), one.mark))
 
 
 async def run_together(*stages: Coroutine[Any, Any, None]) -> None:

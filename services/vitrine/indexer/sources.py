@@ -128,6 +128,7 @@ class CatalogueSource:
             bookkeeping=parts.bookkeeping,
             decode_pool=self._decode_pool,
             decode_threads=images.decode_threads,
+            max_per_s=indexer.max_products_per_s,
         )
         return Pipeline(
             intake,
