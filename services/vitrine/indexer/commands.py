@@ -58,6 +58,10 @@ def index(
     rejects: Annotated[Path | None, typer.Option(help="CSV of rejections; by default beside the ledger.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="Ledger; by default one per collection in .vitrine.")] = None,
     max_rejects: Annotated[int | None, typer.Option(min=0, help="Fail when more products are rejected.")] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Build the next version beside the live collection, for `vitrine promote`.")
+    ] = False,
+    into: Annotated[str | None, typer.Option(help="As --new, in a collection of this name.")] = None,
     as_json: _Json = False,
 ) -> None:
     """Embed a catalogue's pictures and fill a collection with them. Safe to repeat, to stop and to resume."""
@@ -82,6 +86,8 @@ def index(
         rejects=rejects,
         ledger=ledger,
         max_rejects=max_rejects,
+        new=new,
+        into=into,
     )
     terminal = Console(stderr=True)
     log_to(terminal, settings.telemetry.log_level)

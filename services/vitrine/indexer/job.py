@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitrine.errors import InvalidInput
+from vitrine.indexer.candidate import open_candidate
 from vitrine.indexer.catalogue import Catalogue
 from vitrine.indexer.control import RunControl, stopped_by_signals
 from vitrine.indexer.display import Display
@@ -15,9 +16,9 @@ from vitrine.indexer.mapping import load_mapping
 from vitrine.indexer.report import Summary
 from vitrine.indexer.run import RunFiles, open_run
 from vitrine.indexer.sources import FIRST_ANSWER, Source, open_catalogue_source, open_kept_source
-from vitrine.indexer.target import Wanted, open_target, require_alias
+from vitrine.indexer.target import Target, Wanted, open_target, require_alias
 from vitrine.settings import Settings
-from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.admin import CollectionAdmin, Progress
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.index_params import IndexParams
 from vitrine.vectorstore.writer import CollectionWriter
@@ -38,6 +39,8 @@ class IndexRequest:
         rejects: file for rejections; None: beside the ledger.
         ledger: None: in the state folder, under the collection's name.
         max_rejects: more than this many fail the run.
+        new: build a candidate beside the live collection, under the alias' next version.
+        into: build a candidate of this name.
     """
 
     collection: str
@@ -52,6 +55,15 @@ class IndexRequest:
     rejects: Path | None = None
     ledger: Path | None = None
     max_rejects: int | None = None
+    new: bool = False
+    into: str | None = None
+
+    @property
+    def lock(self) -> str:
+        """What two runs must not have in common: a candidate may be built while the live collection is refilled."""
+        if self.into is not None:
+            return self.into
+        return f"{self.collection}.new" if self.new else self.collection
 
     def check(self) -> None:
         """Raises InvalidInput: the name cannot be an alias, or parts of the request exclude each other."""
@@ -60,6 +72,10 @@ class IndexRequest:
             raise InvalidInput("Name what to index: either --catalogue FOLDER or --from-embeddings FOLDER.")
         if self.from_embeddings is not None and self.keep_embeddings is not None:
             raise InvalidInput("--from-embeddings and --keep-embeddings exclude each other.")
+        if self.into is not None:
+            require_alias(self.into)
+            if self.new:
+                raise InvalidInput("--new and --into exclude each other.")
 
 
 async def run_index(request: IndexRequest, settings: Settings, display: Display) -> Summary:
@@ -74,13 +90,13 @@ async def run_index(request: IndexRequest, settings: Settings, display: Display)
     control = RunControl()
     async with AsyncExitStack() as stack:
         stack.enter_context(stopped_by_signals(control))
-        stack.enter_context(_only_run_of(request.collection, settings))
+        stack.enter_context(_only_run_of(request.lock, settings))
         source = await _open_source(request, settings, control, stack)
         connection = await stack.enter_async_context(await MilvusConnection.open(settings.milvus))
         admin = CollectionAdmin(connection)
         wanted = _wanted(request, source)
         target = await FIRST_ANSWER.run(
-            "Opening the collection", lambda: open_target(admin, wanted, display.waiting), control.stopping
+            "Opening the collection", lambda: _open_target(request, admin, wanted, display.waiting), control.stopping
         )
         run = await stack.enter_async_context(
             open_run(
@@ -97,6 +113,12 @@ async def run_index(request: IndexRequest, settings: Settings, display: Display)
             )
         )
         return await run.go(display)
+
+
+async def _open_target(request: IndexRequest, admin: CollectionAdmin, wanted: Wanted, on_progress: Progress) -> Target:
+    if request.new or request.into is not None:
+        return await open_candidate(admin, wanted, request.into or "", on_progress)
+    return await open_target(admin, wanted, on_progress)
 
 
 async def _open_source(request: IndexRequest, settings: Settings, control: RunControl, stack: AsyncExitStack) -> Source:
@@ -133,9 +155,9 @@ def _ledger_folder(settings: Settings) -> Path:
 
 
 @contextmanager
-def _only_run_of(alias: str, settings: Settings) -> Iterator[None]:
+def _only_run_of(name: str, settings: Settings) -> Iterator[None]:
     """Two runs of one alias on this machine would both make its first collection."""
-    descriptor = exclusive_lock(_ledger_folder(settings) / f"{alias}.lock")
+    descriptor = exclusive_lock(_ledger_folder(settings) / f"{name}.lock")
     try:
         yield
     finally:

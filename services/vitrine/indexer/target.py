@@ -8,13 +8,14 @@ index than the collection has are refused before anything is written.
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vitrine.domain import FieldSpec
 from vitrine.errors import ContractMismatch, InternalError, InvalidInput, VitrineError
 from vitrine.vectorstore.admin import CollectionAdmin, Progress
 from vitrine.vectorstore.collection import CollectionInfo, CollectionSpec
 from vitrine.vectorstore.index_params import IndexParams, parse_index
+from vitrine.vectorstore.lineage import Lineage, now
 
 DEFAULT_INDEX = "hnsw"
 MOST_VERSIONS = 10_000
@@ -59,10 +60,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The collection to fill; `live` when the alias points at it already."""
+    """The collection to fill; `live` when the alias points at it already, a `candidate` when it shall not be moved."""
 
     info: CollectionInfo
     live: bool
+    candidate: bool = False
 
 
 async def open_target(admin: CollectionAdmin, wanted: Wanted, on_progress: Progress) -> Target:
@@ -105,7 +107,7 @@ def require_same(info: CollectionInfo, wanted: Wanted) -> None:
     if info.fingerprint != wanted.fingerprint:
         raise ContractMismatch(
             f"Collection {info.name} was built with model fingerprint {info.fingerprint}, this run would write "
-            f"{wanted.fingerprint}. Build a collection under another name; one collection holds one model.",
+            f"{wanted.fingerprint}. Build another one beside it with --new: one collection holds one model.",
             owner=info.name,
             expected=wanted.fingerprint,
             found=info.fingerprint,
@@ -114,19 +116,19 @@ def require_same(info: CollectionInfo, wanted: Wanted) -> None:
     if differences:
         raise CollectionDiffers(
             f"Collection {info.name} has other fields than the mapping: {'; '.join(differences)}. "
-            "Build a collection under another name.",
+            "Build another one beside it with --new.",
             collection=info.name,
         )
     if wanted.index is not None and not _same_index(info.index, wanted.index):
         raise CollectionDiffers(
             f"Collection {info.name} has the index {_index_text(info.index)}, not {_index_text(wanted.index)}. "
-            "Leave --index out to refill it, or build a collection under another name.",
+            "Leave --index out to refill it, or build another one beside it with --new.",
             collection=info.name,
         )
 
 
 async def publish(admin: CollectionAdmin, target: Target, alias: str, *, expected: int) -> int:
-    """Counts with strong consistency and, for a new collection, points the alias at it.
+    """Counts with strong consistency and points the alias at a new collection, unless that is a candidate.
 
     Args:
         expected: rows that Milvus acknowledged, by the ledger.
@@ -148,16 +150,24 @@ async def publish(admin: CollectionAdmin, target: Target, alias: str, *, expecte
     if not target.live:
         if rows == 0:
             raise IndexIncomplete(f"No product could be written; {alias} is not pointed at the empty {name}.")
-        await admin.point_alias(alias, name)
+        finished = replace(target.info.lineage, alias=alias, finished_at=now(), rows=rows)
+        if target.candidate:
+            await admin.record_lineage(name, finished)
+            _log.info("%s is finished. `vitrine promote %s --to %s` compares it and makes it live.", name, alias, name)
+        else:
+            await admin.record_lineage(name, replace(finished, promoted_at=finished.finished_at))
+            await admin.point_alias(alias, name)
     return rows
 
 
 async def _unfinished(admin: CollectionAdmin, wanted: Wanted) -> CollectionInfo | None:
     """The newest collection of this alias that an earlier run began and did not publish, if this run can go on."""
     versions = [
-        info for info in await admin.list(counted=False) if _version(info.name, wanted.alias) and not info.aliases
+        (version, info)
+        for info in await admin.list(counted=False)
+        if not info.aliases and (version := version_of(info.name, wanted.alias)) is not None
     ]
-    for info in sorted(versions, key=lambda info: _version(info.name, wanted.alias), reverse=True):
+    for _, info in sorted(versions, key=lambda pair: pair[0], reverse=True):
         if not info.complete:
             # Its creation was interrupted, so nothing was ever written into it.
             _log.info("Dropping %s, whose creation was interrupted.", info.name)
@@ -179,9 +189,16 @@ async def _new(admin: CollectionAdmin, wanted: Wanted, on_progress: Progress) ->
     for number in range(1, MOST_VERSIONS):
         name = f"{wanted.alias}_v{number}"
         if not await admin.exists(name):
-            break
-    else:
-        raise InternalError(f"There are {MOST_VERSIONS} collections of {wanted.alias}.")
+            return await make_collection(admin, wanted, name, on_progress)
+    raise InternalError(f"There are {MOST_VERSIONS} collections of {wanted.alias}.")
+
+
+async def make_collection(admin: CollectionAdmin, wanted: Wanted, name: str, on_progress: Progress) -> CollectionInfo:
+    """Makes the collection that a run wants under a name, and notes which alias it is for.
+
+    Raises:
+        InvalidInput: the name is taken, or the server is too old for the index.
+    """
     spec = CollectionSpec(
         name=name,
         dimension=wanted.dimension,
@@ -191,13 +208,16 @@ async def _new(admin: CollectionAdmin, wanted: Wanted, on_progress: Progress) ->
         model=wanted.model,
         group_name=wanted.group_name,
     )
-    return await admin.create(spec, on_progress=on_progress)
+    info = await admin.create(spec, on_progress=on_progress)
+    lineage = Lineage(alias=wanted.alias)
+    await admin.record_lineage(name, lineage)
+    return replace(info, lineage=lineage)
 
 
-def _version(name: str, alias: str) -> int:
-    """The number of `<alias>_v<number>`, 0 for other names."""
+def version_of(name: str, alias: str) -> int | None:
+    """The number of `<alias>_v<number>`; None for other names."""
     match = re.fullmatch(re.escape(alias) + r"_v([1-9][0-9]{0,8})", name)
-    return int(match[1]) if match else 0
+    return int(match[1]) if match else None
 
 
 def _field_differences(has: Sequence[FieldSpec], wants: Sequence[FieldSpec]) -> list[str]:
