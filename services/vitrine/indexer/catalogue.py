@@ -5,15 +5,14 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from vitrine.domain import CatalogueItem, FieldSpec, FieldType, FieldValue
 from vitrine.errors import CatalogueInvalid, ImageMissing, InvalidInput
+from vitrine.indexer.formats.opening import count_rows, open_table
+from vitrine.indexer.formats.record import NotOneValue, Record, Table
 from vitrine.indexer.mapping import CatalogueMapping, ColumnRule, FieldRule
-from vitrine.indexer.records import Record, RecordReader
 from vitrine.indexer.rejections import (
     FieldInvalid,
     IdDuplicate,
@@ -30,7 +29,6 @@ _DIGITS = re.compile(r"[0-9]+")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}(\.0+)?")  # 12.0: how pandas writes whole numbers of a column with gaps
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_COUNT_BLOCK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +56,12 @@ class Catalogue:
         self.path = folder / mapping.file
         if not folder.is_dir():
             raise CatalogueInvalid(f"There is no catalogue folder {folder}.")
-        with closing(self._open()) as stream:
-            header = RecordReader(stream, mapping.delimiter).header
-        self._column = _column_positions(header, mapping, self.path)
-        self._rules = tuple(rule for rule in mapping.fields if rule.source in self._column)
+        with open_table(self.path, mapping) as table:
+            self._columns = _checked_columns(table, mapping, self.path)
+            # Where rows need not be alike, an optional column may come up in any of them.
+            self._rules = tuple(
+                rule for rule in mapping.fields if rule.source in self._columns or not table.fixed_columns
+            )
         self.fields: tuple[FieldSpec, ...] = tuple(rule.spec for rule in self._rules)
         self.blank_lines = 0
 
@@ -70,38 +70,31 @@ class Catalogue:
 
         Of several records with one id the first wins, whatever becomes of it. The ids seen are kept in memory (about
         10 MB per 100,000).
+
+        Raises:
+            CatalogueInvalid: the file is damaged, was replaced by one with other columns since it was opened, or
+                changed in place while it was read.
         """
         seen: set[str] = set()
         self.blank_lines = 0
-        with closing(self._open()) as stream:
-            reader = RecordReader(stream, self.mapping.delimiter)
-            for record in reader:
+        with open_table(self.path, self.mapping) as table:
+            if _checked_columns(table, self.mapping, self.path) != self._columns and table.fixed_columns:
+                raise CatalogueInvalid(f"{self.path} was replaced by a file with other columns. Run again.")
+            for record in table:
                 yield self._read(record, seen)
-                self.blank_lines = reader.blank_lines
-            self.blank_lines = reader.blank_lines
+                self.blank_lines = table.blank_lines
+            self.blank_lines = table.blank_lines
 
     def estimated_rows(self) -> int:
-        """Lines after the header: the number of records, or more where cells span lines. For progress only."""
-        lines = 0
-        with closing(self._open()) as stream:
-            last = b"\n"
-            while block := stream.read(_COUNT_BLOCK):
-                lines += block.count(b"\n")
-                last = block[-1:]
-        return max(0, lines + (last != b"\n") - 1)
-
-    def _open(self) -> BinaryIO:
-        try:
-            return self.path.open("rb")
-        except OSError as error:
-            raise CatalogueInvalid(f"Catalogue file {self.path} cannot be read: {error.strerror}.") from error
+        """About how many records there are, or more where cells span lines. For progress only."""
+        return count_rows(self.path, self.mapping)
 
     def _read(self, record: Record, seen: set[str]) -> CatalogueRow | Rejection:
         product_id, image, owns_id = self._id_as_written(record), "", False
         try:
             if record.reason is not None:
                 raise record.reason
-            product_id = _product_id(product_id, self.mapping.id)
+            product_id = _product_id(record, self.mapping.id)
             if product_id in seen:
                 raise IdDuplicate(f"An earlier line has the id {product_id} too; the first one is kept.")
             seen.add(product_id)
@@ -111,7 +104,7 @@ class Catalogue:
                 id=product_id,
                 image=self.folder / image,
                 image_path=image,
-                title=self._cell(record, self.mapping.title.column).strip(),
+                title=_text_of(record, self.mapping.title.column),
                 group=self._group(record),
                 fields=self._fields(record),
             )
@@ -121,25 +114,22 @@ class Catalogue:
             )
         return CatalogueRow(item, record.line)
 
-    def _cell(self, record: Record, column: str) -> str:
-        return record.cells[self._column[column]]
-
     def _id_as_written(self, record: Record) -> str:
-        position = self._column[self.mapping.id.column]
-        return record.cells[position].strip() if position < len(record.cells) else ""
+        cell = record.cells.get(self.mapping.id.column)
+        return cell.strip() if isinstance(cell, str) else ""
 
     def _group(self, record: Record) -> str:
         rule = self.mapping.group
         if rule is None:
             return ""
-        group = _zero_filled(self._cell(record, rule.column).strip(), rule.digits)
+        group = _zero_filled(_text_of(record, rule.column), rule.digits)
         if len(group.encode()) > MAX_GROUP_BYTES:
             raise FieldInvalid(f"Column {rule.column}: the group is longer than {MAX_GROUP_BYTES} bytes.")
         return group
 
     def _image_path(self, record: Record, product_id: str) -> str:
         def value_of(column: str) -> str:
-            return product_id if column == "id" else self._cell(record, column).strip()
+            return product_id if column == "id" else _text_of(record, column)
 
         path = self.mapping.template.render(value_of)
         if not path or path.endswith("/"):
@@ -154,7 +144,7 @@ class Catalogue:
     def _fields(self, record: Record) -> dict[str, FieldValue]:
         values: dict[str, FieldValue] = {}
         for rule in self._rules:
-            value = _typed(self._cell(record, rule.source), rule)
+            value = _typed(_text_of(record, rule.source), rule)
             if value is not None:
                 values[rule.name] = value
         return values
@@ -166,36 +156,48 @@ def inside(folder: Path, path: Path) -> bool:
     return os.path.realpath(path).startswith(real_folder.rstrip(os.sep) + os.sep)
 
 
-def _column_positions(header: tuple[str, ...], mapping: CatalogueMapping, path: Path) -> dict[str, int]:
-    """Position of every column the mapping uses and the file has."""
-    needed = {mapping.id.column, mapping.title.column, *mapping.template.columns}
-    needed |= {rule.source for rule in mapping.fields if not rule.optional}
-    if mapping.group is not None:
-        needed.add(mapping.group.column)
-    optional = {rule.source for rule in mapping.fields if rule.optional}
-    missing = sorted(needed.difference(header))
+def _checked_columns(table: Table, mapping: CatalogueMapping, path: Path) -> frozenset[str]:
+    """The columns that the mapping uses and the file has."""
+    columns = table.columns
+    missing = sorted(mapping.required_columns.difference(columns))
     if missing:
         raise CatalogueInvalid(
             f"{path} lacks the columns {', '.join(missing)} that mapping {mapping.name} needs; "
-            f"it has {', '.join(header[:40])}.",
+            f"it has {', '.join(columns[:40])}.",
             missing=missing,
         )
-    twice = sorted(name for name in needed | optional if header.count(name) > 1)
+    twice = sorted(name for name in mapping.columns if columns.count(name) > 1)
     if twice:
         raise CatalogueInvalid(f"{path} has several columns called {', '.join(twice)}: which one is meant?")
-    return {name: header.index(name) for name in needed | optional if name in header}
+    return mapping.columns.intersection(columns)
+
+
+def _text_of(record: Record, column: str) -> str:
+    """The cell without outer blanks; empty where the file has no value.
+
+    Raises:
+        FieldInvalid: it holds several values.
+    """
+    cell = record.cells.get(column)
+    if isinstance(cell, NotOneValue):
+        raise FieldInvalid(f"Column {column} holds {cell.kind}; a mapping takes single values.")
+    return "" if cell is None else cell.strip()
 
 
 def _zero_filled(value: str, digits: int | None) -> str:
     return value.zfill(digits) if digits is not None and _DIGITS.fullmatch(value) else value
 
 
-def _product_id(value: str, rule: ColumnRule) -> str:
+def _product_id(record: Record, rule: ColumnRule) -> str:
     """The id by the mapping's rule: with `digits`, leading zeros that a spreadsheet dropped are put back.
 
     Raises:
         IdMissing, IdInvalid: see their descriptions.
     """
+    cell = record.cells.get(rule.column)
+    if isinstance(cell, NotOneValue):
+        raise IdInvalid(f"Column {rule.column} holds {cell.kind}; an id is one value.")
+    value = "" if cell is None else cell.strip()
     if not value:
         raise IdMissing(f"Column {rule.column} is empty.")
     if rule.digits is not None and (not _DIGITS.fullmatch(value) or len(value) > rule.digits):
@@ -208,13 +210,12 @@ def _product_id(value: str, rule: ColumnRule) -> str:
     return product_id
 
 
-def _typed(text: str, rule: FieldRule) -> FieldValue | None:
-    """The value in its declared type; None where the cell is empty and the type is not text.
+def _typed(value: str, rule: FieldRule) -> FieldValue | None:
+    """A cell's text in its declared type; None where it is empty and the type is not text.
 
     Raises:
         FieldInvalid: the text is no value of that type.
     """
-    value = text.strip()
     if rule.type is FieldType.TEXT:
         return value
     if not value:

@@ -6,9 +6,10 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -76,6 +77,32 @@ def _parsable(template: str) -> str:
     return template
 
 
+class FileFormat(StrEnum):
+    """How the catalogue's file is written; one class each in `formats/`."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+_SUFFIXES = {
+    ".tsv": FileFormat.TSV,
+    ".tab": FileFormat.TSV,
+    ".jsonl": FileFormat.JSONL,
+    ".ndjson": FileFormat.JSONL,
+    ".parquet": FileFormat.PARQUET,
+}
+
+
+def _format_by_suffix(validated: dict[str, Any]) -> FileFormat:
+    return _SUFFIXES.get(PurePosixPath(validated["file"]).suffix.lower(), FileFormat.CSV)
+
+
+def _delimiter_of_format(validated: dict[str, Any]) -> str:
+    return "\t" if validated["format"] is FileFormat.TSV else ","
+
+
 class ColumnRule(_Frozen):
     """One column with a fixed meaning."""
 
@@ -109,7 +136,9 @@ class CatalogueMapping(_Frozen):
     version: Literal[1]
     name: str = Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")
     file: Annotated[str, AfterValidator(_contained)]
-    delimiter: str = Field(",", pattern="^[,;|\t]$")
+    format: FileFormat = Field(default_factory=_format_by_suffix, description="By default as the file's suffix says.")
+    delimiter: str = Field(default_factory=_delimiter_of_format, pattern="^[,;|\t]$", description="CSV and TSV only.")
+    quoted: bool = Field(True, description="CSV and TSV only: whether quotes enclose cells.")
     image: Annotated[str, AfterValidator(_parsable)]
     id: ColumnRule
     title: ColumnRule
@@ -124,6 +153,31 @@ class CatalogueMapping(_Frozen):
         if twice or taken:
             raise ValueError(f"field names must be distinct and not reserved: {', '.join(twice + taken)}")
         return self
+
+    @model_validator(mode="after")
+    def _keys_suit_the_format(self) -> Self:
+        if self.format in (FileFormat.JSONL, FileFormat.PARQUET):
+            idle = sorted({"delimiter", "quoted"} & self.model_fields_set)
+            if idle:
+                raise ValueError(f"{' and '.join(idle)} mean nothing in a file of format {self.format}")
+        return self
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Every column of the file that the mapping reads, the optional ones included."""
+        return self.identifying_columns | {self.title.column} | {rule.source for rule in self.fields}
+
+    @property
+    def required_columns(self) -> frozenset[str]:
+        """Those that the file must have."""
+        fields = {rule.source for rule in self.fields if not rule.optional}
+        return self.identifying_columns | {self.title.column} | fields
+
+    @property
+    def identifying_columns(self) -> frozenset[str]:
+        """Columns that ids, groups and pictures' paths are made of."""
+        group = frozenset() if self.group is None else frozenset({self.group.column})
+        return self.template.columns | group | {self.id.column}
 
     @property
     def template(self) -> ImageTemplate:
