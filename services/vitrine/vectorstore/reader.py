@@ -2,25 +2,32 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
-from vitrine.domain import Deadline
+from vitrine.domain import Deadline, Vectors
 from vitrine.errors import CollectionNotFound, CollectionNotReady, DeadlineExceeded, InvalidInput
+from vitrine.settings import MIB
 from vitrine.vectorstore.collection import EMBEDDING, ID, CollectionInfo, info_from, valid_collection_name
-from vitrine.vectorstore.columns import values_in
+from vitrine.vectorstore.columns import values_in, vectors_in
 from vitrine.vectorstore.connection import MilvusConnection, vendor_errors
 from vitrine.vectorstore.filters import quote
 
 Progress = Callable[[str, float], None]
 """Called with what is waited for and the share done, from 0.0 to 1.0."""
 
+VectorPage: TypeAlias = tuple[list[str], Vectors]
+"""Ids, and their vectors as float32 [n, dim]."""
+
 POLL_S = 0.2
 _IDS_PER_PAGE = 16_384
 _DESCRIBED_AT_ONCE = 8
+# Of the 64 MiB that one answer may have. Each segment finds a page of its own before they are joined.
+_VECTOR_BYTES_PER_PAGE = 4 * MIB
+_LEAST_INDEXED_ROWS = 1_024  # Milvus builds no index of a smaller segment, and calls it indexed
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,31 +128,62 @@ class CollectionReader:
         Raises:
             CollectionNotReady: it is not loaded.
         """
+        pages = self._pages(name, [ID], _IDS_PER_PAGE, self._until(deadline), doing="list ids", strong=True)
+        async for columns in pages:
+            for item_id in sorted(set(values_in(columns[ID])), key=str.encode):
+                yield item_id
+
+    async def vectors(self, name: str, dimension: int, deadline: Deadline | None = None) -> AsyncIterator[VectorPage]:
+        """Every id once with its vector, in pages: the ids, and float32 [n, dim] beside them, 4 MiB at most.
+
+        For measurements: what was written in the last seconds before the call, or is written meanwhile, may be missing.
+
+        Args:
+            name: the collection's own.
+            dimension: of its vectors.
+            deadline: for all of them.
+
+        Raises:
+            CollectionNotReady: it is not loaded.
+        """
         until = self._until(deadline)
+        rows = max(1, _VECTOR_BYTES_PER_PAGE // (4 * dimension))
+        # A strong read waits up to 0.3 s for the clock, and a million vectors are 500 pages.
+        pages = self._pages(name, [ID, EMBEDDING], rows, until, doing="read vectors", strong=False)
+        async for columns in pages:
+            position = {item_id: row for row, item_id in enumerate(values_in(columns[ID]))}
+            yield list(position), vectors_in(columns[EMBEDDING])[list(position.values())]
+
+    async def _pages(
+        self, name: str, fields: Sequence[str], rows: int, until: Deadline, *, doing: str, strong: bool
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Columns by name of all rows, `rows` at a time, in the order of their ids' bytes."""
         last = ""
+        level = common_pb2.ConsistencyLevel.Strong if strong else common_pb2.ConsistencyLevel.Bounded
         while True:
             request = milvus_pb2.QueryRequest(
                 collection_name=name,
                 expr=f"{ID} > {quote(last)}",
-                output_fields=[ID],
+                output_fields=fields,
                 # As an iterator, Milvus returns the least ids; without these words, any.
                 query_params=[
-                    common_pb2.KeyValuePair(key="limit", value=str(_IDS_PER_PAGE)),
+                    common_pb2.KeyValuePair(key="limit", value=str(rows)),
                     common_pb2.KeyValuePair(key="iterator", value="True"),
                     common_pb2.KeyValuePair(key="reduce_stop_for_best", value="True"),
                 ],
-                consistency_level=common_pb2.ConsistencyLevel.Strong,
+                consistency_level=level,
+                guarantee_timestamp=0 if strong else 2,  # 2: as old as Milvus's bound allows
             )
             answer = await self._connection.call(
-                "Query", request, seconds=until.remaining(), doing="list ids", collection=name
+                "Query", request, seconds=until.remaining(), doing=doing, collection=name
             )
-            page = sorted({item_id for column in answer.fields_data for item_id in values_in(column)}, key=str.encode)
+            columns = {column.field_name: column for column in answer.fields_data}
             # A page may be short of its limit and not the last: rows are counted before repeated ids are dropped.
-            if not page:
+            ids = values_in(columns[ID]) if ID in columns else []
+            if not ids:
                 return
-            for item_id in page:
-                yield item_id
-            last = page[-1]
+            yield columns
+            last = max(ids, key=str.encode)
 
     async def load_state(self, name: str, deadline: Deadline | None = None) -> LoadState:
         """Whether a collection is in memory, or how far on its way."""
@@ -199,8 +237,9 @@ class CollectionReader:
     ) -> None:
         """Waits until searches use the index for every flushed row. Call `wait_index_built` before.
 
-        Query nodes take a new index over some 10 s after it is built; until then they compare rows one by one, and any
-        recall or latency measured is not the index's.
+        Query nodes take a new index over some 10 s after it is built; until then they compare rows one by one, or use a
+        coarse index of their own, and any recall or latency measured is not the index's. Loading the collection anew
+        is quicker, where nobody searches it.
         """
         until = self._until(deadline)
         request = milvus_pb2.GetQuerySegmentInfoRequest(collectionName=name)
@@ -212,7 +251,7 @@ class CollectionReader:
             answer = await self._connection.call(
                 "GetQuerySegmentInfo", request, seconds=until.remaining(), doing="list its segments", collection=name
             )
-            served = sum(info.num_rows for info in answer.infos if info.state != common_pb2.SegmentState.Growing)
+            served = sum(segment.num_rows for segment in answer.infos if _searched_by_index(segment))
             if on_progress is not None:
                 on_progress(f"serving {name}", min(1.0, served / total) if total else 1.0)
             if served >= total:
@@ -266,3 +305,13 @@ class CollectionReader:
     def _until(self, deadline: Deadline | None, *, waits: bool = True) -> Deadline:
         settings = self._connection.settings
         return deadline or Deadline.after(settings.admin_timeout_s if waits else settings.search_timeout_s)
+
+
+def _searched_by_index(segment: Any) -> bool:
+    """Whether a query node searches a segment by the index that was built of it, if there is one.
+
+    A segment that was loaded before its index was built is sealed too, and has no index id until it is loaded again.
+    """
+    if segment.state != common_pb2.SegmentState.Sealed:
+        return False
+    return bool(segment.indexID) or segment.num_rows < _LEAST_INDEXED_ROWS
