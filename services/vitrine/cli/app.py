@@ -12,6 +12,7 @@ from vitrine.errors import InvalidInput, VitrineError
 from vitrine.indexer import commands as indexing
 from vitrine.local import commands as stack
 from vitrine.models import commands as models
+from vitrine.tuning import commands_plan
 
 EXIT_FAILED = 1
 EXIT_INVALID_INPUT = 2
@@ -26,7 +27,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for package in (demo, search, keys, stack, indexing, models, commands_evaluate):
+    for package in (demo, search, keys, stack, indexing, models, commands_evaluate, commands_plan):
         package.register(app)
     return app
 
