@@ -198,6 +198,20 @@ class CollectionReader:
                 return LoadState(loaded=False, share=None)
         raise CollectionNotFound(f"There is no collection {name!r}.", collection=name)
 
+    async def indexed_rows(self, name: str, deadline: Deadline | None = None) -> int:
+        """Rows that the index covers: flushed ones alone, replaced ones too until Milvus compacts them.
+
+        Raises:
+            CollectionNotReady: there is no index.
+        """
+        until = self._until(deadline, waits=False)
+        state = await self._ask(
+            "describe the index", name, until, lambda t: self._client.describe_index(name, EMBEDDING, timeout=t)
+        )
+        if state is None:
+            raise CollectionNotReady(f"Collection {name!r} has no index.", collection=name)
+        return int(state["total_rows"]) - int(state["pending_index_rows"])
+
     async def wait_index_built(
         self, name: str, *, deadline: Deadline | None = None, on_progress: Progress | None = None
     ) -> None:
