@@ -86,6 +86,7 @@ class CollectionIndex(Answer):
 
     type: str
     params: Mapping[str, FieldValue] = {}
+    search_params: Mapping[str, int] = {}
 
 
 class CollectionField(Answer):

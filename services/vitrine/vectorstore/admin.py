@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
@@ -17,6 +19,7 @@ from vitrine.vectorstore.collection import (
     METRIC,
     PROPERTY_ATTEMPT,
     PROPERTY_BUILD_ID,
+    PROPERTY_SEARCH_DEFAULTS,
     CollectionInfo,
     CollectionSpec,
     build_schema,
@@ -160,6 +163,31 @@ class CollectionAdmin(CollectionReader):
         until = self._until(deadline, waits=False)
         with contextlib.suppress(CollectionNotFound):
             await self._ask("remove the alias", alias, until, lambda t: self._client.drop_alias(alias, timeout=t))
+
+    async def set_search_defaults(
+        self, name: str, settings: Mapping[str, int], deadline: Deadline | None = None
+    ) -> CollectionInfo:
+        """Changes what searches of a collection use unless they bring settings of their own.
+
+        Gateways take it up when they next ask what the collection is, within their directory's time to live; it
+        survives a restart of Milvus. Settings not named keep their value.
+
+        Args:
+            name: the collection's own.
+            settings: such as `{"ef": 128}`.
+            deadline: for all of it.
+
+        Raises:
+            InvalidInput: `name` is an alias, or its index takes no such setting.
+            LimitExceeded: a value out of bounds.
+        """
+        until = self._until(deadline, waits=False)
+        info = await self.describe(name, until, counted=False)
+        if info.name != name:
+            raise InvalidInput(f"{name!r} is an alias; the collection is {info.name}.", collection=info.name)
+        changed = info.index.with_search(settings)
+        await self._set_property(name, PROPERTY_SEARCH_DEFAULTS, json.dumps(changed.search_settings()), until)
+        return dataclasses.replace(info, index=changed)
 
     async def record_lineage(self, name: str, lineage: Lineage, deadline: Deadline | None = None) -> None:
         """Replaces the lineage of a collection, named by its own name; it survives a restart of Milvus."""

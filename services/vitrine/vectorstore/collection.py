@@ -45,6 +45,7 @@ _DIMENSIONS = (2, 32_768)
 
 PROPERTY_BUILD_ID = "vitrine_build_id"
 PROPERTY_ATTEMPT = "vitrine_attempt"
+PROPERTY_SEARCH_DEFAULTS = "vitrine_search_defaults"
 _PROPERTY_FIELDS = "vitrine_fields"
 _PROPERTY_INDEX = "vitrine_index"
 _PROPERTY_FINGERPRINT = "vitrine_fingerprint"
@@ -194,7 +195,7 @@ def info_from(description: Mapping[str, Any], *, rows: int, loaded: bool) -> Col
             dimension=_dimension(description),
             rows=rows,
             fields=tuple(_field_from_json(field) for field in json.loads(properties[_PROPERTY_FIELDS])),
-            index=index_from_description(json.loads(properties[_PROPERTY_INDEX])),
+            index=_index_from(properties),
             fingerprint=properties[_PROPERTY_FINGERPRINT],
             model=properties[_PROPERTY_MODEL],
             build_id=properties.get(PROPERTY_BUILD_ID, ""),
@@ -208,6 +209,12 @@ def info_from(description: Mapping[str, Any], *, rows: int, loaded: bool) -> Col
         raise CollectionNotFound(
             f"Milvus has a collection {name!r}, but Vitrine did not make it.", collection=name, foreign=True
         ) from error
+
+
+def _index_from(properties: Mapping[str, str]) -> IndexParams:
+    """As it was made, with the search defaults that were set since."""
+    index = index_from_description(json.loads(properties[_PROPERTY_INDEX]))
+    return index.with_search(json.loads(properties.get(PROPERTY_SEARCH_DEFAULTS, "{}")))
 
 
 def _dimension(description: Mapping[str, Any]) -> int:

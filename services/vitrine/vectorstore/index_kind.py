@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self, TypeAlias
 
 from vitrine.errors import InvalidInput, LimitExceeded
@@ -44,6 +44,20 @@ class IndexParams(ABC):
     def build_params(self) -> dict[str, ParamValue]:
         """What Milvus takes as `params` when the index is created."""
         return {name: value for name, value in self.settings().items() if name not in self.search_names}
+
+    def search_settings(self) -> dict[str, int]:
+        """Defaults of a search, by name."""
+        return {name: int(getattr(self, name)) for name in self.search_names}
+
+    def with_search(self, settings: Mapping[str, int]) -> Self:
+        """The same index, whose searches have other defaults.
+
+        Raises:
+            InvalidInput: a setting that its searches do not take.
+            LimitExceeded: a value out of bounds.
+        """
+        self.search_params(settings, limit=1)
+        return replace(self, **self._searched(settings))
 
     @abstractmethod
     def search_params(self, overrides: Mapping[str, int], *, limit: int, reach: int = 0) -> dict[str, int]:
@@ -88,7 +102,7 @@ class IndexParams(ABC):
 
     def _searched(self, overrides: Mapping[str, int]) -> dict[str, int]:
         """Search-time defaults with a search's own values, each within bounds."""
-        values = {name: int(getattr(self, name)) for name in self.search_names}
+        values = self.search_settings()
         for name, value in overrides.items():
             if name not in self.search_names:
                 allowed = ", ".join(self.search_names) or "none"

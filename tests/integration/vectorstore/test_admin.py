@@ -52,6 +52,29 @@ async def test_a_created_collection_is_what_was_specified(admin: CollectionAdmin
         await admin.create(spec)
 
 
+async def test_search_defaults_are_changed_for_every_reader_and_the_index_stays(
+    admin: CollectionAdmin, spec: CollectionSpec
+) -> None:
+    made = await admin.create(spec)
+    alias = f"{spec.name}_alias"
+    await admin.point_alias(alias, spec.name)
+    directory = CollectionDirectory(admin, ttl_s=0.2)
+    assert (await directory.resolve(alias, soon())).index == Hnsw()
+    assert (await admin.set_search_defaults(spec.name, {"ef": 300})).index == Hnsw(ef=300)
+    assert (await admin.describe(alias)).index == Hnsw(ef=300)
+    assert (await admin.describe(alias)).build_id == made.build_id
+    await asyncio.sleep(0.2)
+    assert (await directory.resolve(alias, soon())).index == Hnsw(ef=300)
+    for name, settings, message in (
+        (spec.name, {"M": 8}, "takes no parameter 'M'"),
+        (spec.name, {"ef": 0}, "ef must be a whole number"),
+        (alias, {"ef": 8}, f"is an alias; the collection is {spec.name}"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            await admin.set_search_defaults(name, settings)
+    assert (await admin.describe(spec.name)).index == Hnsw(ef=300)
+
+
 async def test_a_collection_made_again_has_another_build_id(admin: CollectionAdmin, spec: CollectionSpec) -> None:
     first = await admin.create(spec)
     await admin.drop(spec.name)

@@ -17,6 +17,7 @@ from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.directory import CollectionDirectory
+from vitrine.vectorstore.index_params import Hnsw
 from vitrine.vectorstore.searcher import VectorSearcher
 from vitrine.vectorstore.writer import CollectionWriter
 
@@ -33,6 +34,7 @@ async def collection(connection: MilvusConnection, admin: CollectionAdmin) -> As
     )
     assert await admin.count(info.name) == len(VECTORS)
     await admin.point_alias(f"{info.name}_alias", info.name)
+    await admin.set_search_defaults(info.name, {"ef": 200})
     yield await admin.describe(info.name)
     await drop(admin, info.name)
 
@@ -65,12 +67,12 @@ async def searchable(connection: MilvusConnection, alias: str) -> list[Hit]:
 async def test_a_killed_milvus_is_reported_at_once_and_found_again(
     connection: MilvusConnection,
     milvus_settings: MilvusSettings,
-    milvus_server: RunningService,
+    running_server: RunningService,
     collection: CollectionInfo,
 ) -> None:
     alias = collection.aliases[0]
     before = await search(connection, alias, soon())
-    await asyncio.to_thread(milvus_server.kill)
+    await asyncio.to_thread(running_server.kill)
     async with await MilvusConnection.open(milvus_settings) as opened_while_down:
         try:
             for each in (connection, opened_while_down):
@@ -80,11 +82,12 @@ async def test_a_killed_milvus_is_reported_at_once_and_found_again(
                         await search(each, alias, Deadline.after(10))
                     assert time.monotonic() - began < 1.5
         finally:
-            milvus_server.start()
-            await asyncio.to_thread(milvus_server.wait_ready)
+            running_server.start()
+            await asyncio.to_thread(running_server.wait_ready)
         assert await searchable(connection, alias) == before
         assert await searchable(opened_while_down, alias) == before
-    # Nothing of the collection is lost, the build id and the alias among it.
+    # Nothing of the collection is lost: the build id, the alias and the search defaults among it.
+    assert collection.index == Hnsw(ef=200)
     after = await CollectionAdmin(connection).describe(collection.name)
     assert dataclasses.replace(after, loaded=True) == collection
     found = await VectorSearcher(connection).vectors_of(collection.name, ["i042"], soon(), strong=True)
@@ -92,11 +95,11 @@ async def test_a_killed_milvus_is_reported_at_once_and_found_again(
 
 
 async def test_a_silent_milvus_costs_a_request_its_deadline_and_no_more(
-    connection: MilvusConnection, milvus_server: RunningService, collection: CollectionInfo
+    connection: MilvusConnection, running_server: RunningService, collection: CollectionInfo
 ) -> None:
     alias = collection.aliases[0]
     before = await search(connection, alias, soon())
-    milvus_server.pause()
+    running_server.pause()
     try:
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded):
@@ -105,5 +108,5 @@ async def test_a_silent_milvus_costs_a_request_its_deadline_and_no_more(
             await CollectionWriter(connection, collection).delete(["i001"])
         assert time.monotonic() - began < 0.5 + connection.settings.search_timeout_s + 1.0
     finally:
-        milvus_server.resume()
+        running_server.resume()
     assert await searchable(connection, alias) == before

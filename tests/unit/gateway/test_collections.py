@@ -38,6 +38,7 @@ async def test_a_collection_is_described_by_name_and_by_alias(api: Api) -> None:
     assert answer.model_dump().keys() == by_name.json().keys()
     assert (answer.name, answer.aliases, answer.state, answer.progress) == ("products_v1", ["products"], "loaded", 1.0)
     assert answer.group_name == "product_code"
+    assert answer.index.search_params == {"ef": 64}
     assert [(field.name, field.max_bytes) for field in answer.fields] == [("colour", 64), ("price", None)]
 
 

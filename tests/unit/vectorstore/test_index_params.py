@@ -77,6 +77,16 @@ def test_the_candidate_list_grows_with_the_hits_wanted_unless_the_caller_sets_it
     assert DiskAnn().search_params({}, limit=150) == {"search_list": 150}
 
 
+def test_an_index_can_be_given_other_defaults_for_its_searches_and_for_nothing_else() -> None:
+    assert Hnsw(M=32).with_search({"ef": 200}) == Hnsw(M=32, ef=200)
+    assert Hnsw(ef=200).search_settings() == {"ef": 200}
+    assert Hnsw().with_search({}) == Hnsw()
+    with pytest.raises(InvalidInput, match="takes no parameter 'M'"):
+        Hnsw().with_search({"M": 32})
+    with pytest.raises(LimitExceeded, match="nprobe must be at most nlist"):
+        IvfFlat(nlist=16).with_search({"nprobe": 17})
+
+
 def test_a_search_that_reaches_deeper_than_its_caller_knows_raises_what_the_caller_set() -> None:
     index = Hnsw(ef=64)
     assert index.search_params({}, limit=10, reach=500) == {"ef": 500}

@@ -149,7 +149,11 @@ def _described(info: CollectionInfo, state: LoadState, caller: Principal) -> dic
         "aliases": [alias for alias in info.aliases if caller.sees(alias)],
         "rows": info.rows,
         "dimension": info.dimension,
-        "index": {"type": info.index.index_type, "params": info.index.build_params()},
+        "index": {
+            "type": info.index.index_type,
+            "params": info.index.build_params(),
+            "search_params": info.index.search_settings(),
+        },
         "model": {"name": info.model, "fingerprint": info.fingerprint},
         "fields": [
             {

@@ -20,7 +20,8 @@ class IndexAnswer(BaseModel):
     """The index of a collection, with Milvus's own parameter names."""
 
     type: str
-    params: dict[str, str | int | bool]
+    params: dict[str, str | int | bool] = Field(description="What it was built with.")
+    search_params: dict[str, int] = Field(description="Of a search that brings no `params` of its own.")
 
 
 class FieldAnswer(BaseModel):
