@@ -164,7 +164,7 @@ class Backfill:
             for row in rows:
                 held = known.get(row.mark.id)
                 if held is not None and held.content_hash == row.mark.content_hash:
-                    settled.append(Unchanged(held, touched=False))
+                    settled.append(Unchanged(held, touched=False).at_line(row.mark.line))
                 else:
                     fresh.append(row)
         return fresh, settled

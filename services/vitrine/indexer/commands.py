@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
@@ -14,6 +15,7 @@ from vitrine.errors import InvalidInput
 from vitrine.indexer import commands_catalogue
 from vitrine.indexer.display import log_to, open_display
 from vitrine.indexer.report import Summary
+from vitrine.indexer.sharding import WHOLE, Shard
 from vitrine.settings import read_settings
 
 # Milvus's client takes half a second to import: only the verbs that need it do so, inside their functions, or
@@ -58,6 +60,22 @@ def index(
     rejects: Annotated[Path | None, typer.Option(help="CSV of rejections; by default beside the ledger.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="Ledger; by default one per collection in .vitrine.")] = None,
     max_rejects: Annotated[int | None, typer.Option(min=0, help="Fail when more products are rejected.")] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete products that the catalogue does not have any more.")
+    ] = False,
+    prune_rejected: Annotated[
+        bool, typer.Option("--prune-rejected", help="As --prune, and those written before that are rejected now.")
+    ] = False,
+    prune_unknown: Annotated[
+        bool, typer.Option("--prune-unknown", help="As --prune, and rows that the ledger knows nothing of.")
+    ] = False,
+    max_prune: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the collection above which nothing is pruned.")
+    ] = 0.1,
+    shard: Annotated[str | None, typer.Option(help="Index only this part of the catalogue, such as 2/4.")] = None,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="As --shard, with the number of this pod of a Kubernetes Indexed Job.")
+    ] = None,
     new: Annotated[
         bool, typer.Option("--new", help="Build the next version beside the live collection, for `vitrine promote`.")
     ] = False,
@@ -69,6 +87,7 @@ def index(
         _refuse_options_of_a_run(context)
         return
     from vitrine.indexer.job import IndexRequest, run_index
+    from vitrine.indexer.pruning import PruneRule
 
     if collection is None:
         raise InvalidInput("--collection is missing: the alias that readers search.")
@@ -86,6 +105,8 @@ def index(
         rejects=rejects,
         ledger=ledger,
         max_rejects=max_rejects,
+        prune=PruneRule(max_prune, prune_rejected, prune_unknown) if prune or prune_rejected or prune_unknown else None,
+        shard=_shard(shard, shards),
         new=new,
         into=into,
     )
@@ -108,6 +129,15 @@ def _refuse_options_of_a_run(context: typer.Context) -> None:
             raise InvalidInput(
                 f"{option.opts[0]} belongs to a run; options of {context.invoked_subcommand!r} stand behind it."
             )
+
+
+def _shard(shard: str | None, shards: int | None) -> Shard:
+    """Raises InvalidInput: both ways to say it, or no such shard."""
+    if shard is not None and shards is not None:
+        raise InvalidInput("--shard and --shards exclude each other.")
+    if shards is not None:
+        return Shard.of_job(shards, os.environ)
+    return WHOLE if shard is None else Shard.parse(shard)
 
 
 def _index(name: str | None, parameters: list[str]) -> "IndexParams | None":

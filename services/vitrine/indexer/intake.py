@@ -103,7 +103,7 @@ class Intake:
                 if unchanged is None:
                     closer.append(Todo(row, mark))
                 else:
-                    settled.append(unchanged)
+                    settled.append(unchanged.at_line(row.line))
         return closer, settled
 
     async def _decode(self, todo: Channel[Todo], prepared: Channel[Prepared]) -> None:

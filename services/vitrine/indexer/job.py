@@ -12,15 +12,19 @@ from vitrine.indexer.catalogue import Catalogue
 from vitrine.indexer.control import RunControl, stopped_by_signals
 from vitrine.indexer.display import Display
 from vitrine.indexer.ledger import exclusive_lock
+from vitrine.indexer.ledger_files import LedgerFolder
 from vitrine.indexer.mapping import load_mapping
+from vitrine.indexer.pruning import MilvusShelf, PruneRule
 from vitrine.indexer.report import Summary
-from vitrine.indexer.run import RunFiles, open_run
+from vitrine.indexer.run import RunFiles, RunRules, open_run
+from vitrine.indexer.sharding import WHOLE, Shard
 from vitrine.indexer.sources import FIRST_ANSWER, Source, open_catalogue_source, open_kept_source
 from vitrine.indexer.target import Target, Wanted, open_target, require_alias
 from vitrine.settings import Settings
 from vitrine.vectorstore.admin import CollectionAdmin, Progress
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.index_params import IndexParams
+from vitrine.vectorstore.searcher import VectorSearcher
 from vitrine.vectorstore.writer import CollectionWriter
 
 
@@ -39,6 +43,8 @@ class IndexRequest:
         rejects: file for rejections; None: beside the ledger.
         ledger: None: in the state folder, under the collection's name.
         max_rejects: more than this many fail the run.
+        prune: what to delete once the source was read to its end; None: nothing.
+        shard: the part of the source to index; the alias is then left to `vitrine index finish`.
         new: build a candidate beside the live collection, under the alias' next version.
         into: build a candidate of this name.
     """
@@ -55,6 +61,8 @@ class IndexRequest:
     rejects: Path | None = None
     ledger: Path | None = None
     max_rejects: int | None = None
+    prune: PruneRule | None = None
+    shard: Shard = WHOLE
     new: bool = False
     into: str | None = None
 
@@ -76,6 +84,10 @@ class IndexRequest:
             require_alias(self.into)
             if self.new:
                 raise InvalidInput("--new and --into exclude each other.")
+        if self.new and self.shard != WHOLE:
+            raise InvalidInput("Shards must agree on a collection: name it with --into instead of --new.")
+        if self.prune is not None and self.limit is not None:
+            raise InvalidInput("--prune and --limit exclude each other: what was not read is not gone.")
 
 
 async def run_index(request: IndexRequest, settings: Settings, display: Display) -> Summary:
@@ -90,7 +102,8 @@ async def run_index(request: IndexRequest, settings: Settings, display: Display)
     control = RunControl()
     async with AsyncExitStack() as stack:
         stack.enter_context(stopped_by_signals(control))
-        stack.enter_context(_only_run_of(request.lock, settings))
+        folder = LedgerFolder.of(settings, request.ledger if request.shard != WHOLE else None)
+        stack.enter_context(_only_run_of(request, folder))
         source = await _open_source(request, settings, control, stack)
         connection = await stack.enter_async_context(await MilvusConnection.open(settings.milvus))
         admin = CollectionAdmin(connection)
@@ -98,18 +111,19 @@ async def run_index(request: IndexRequest, settings: Settings, display: Display)
         target = await FIRST_ANSWER.run(
             "Opening the collection", lambda: _open_target(request, admin, wanted, display.waiting), control.stopping
         )
+        writer = CollectionWriter(connection, target.info)
         run = await stack.enter_async_context(
             open_run(
                 request.collection,
                 source,
                 target,
                 admin,
-                CollectionWriter(connection, target.info),
-                _files(request, settings, target.info.name),
+                writer,
+                _files(request, folder, target.info.name),
                 settings,
                 control,
-                reindex=request.reindex,
-                max_rejects=request.max_rejects,
+                _rules(request),
+                MilvusShelf(target.info.name, admin, writer, VectorSearcher(connection)),
             )
         )
         return await run.go(display)
@@ -123,11 +137,16 @@ async def _open_target(request: IndexRequest, admin: CollectionAdmin, wanted: Wa
 
 async def _open_source(request: IndexRequest, settings: Settings, control: RunControl, stack: AsyncExitStack) -> Source:
     if request.from_embeddings is not None:
-        return await open_kept_source(request.from_embeddings, settings, limit=request.limit)
+        return await open_kept_source(request.from_embeddings, settings, limit=request.limit, shard=request.shard)
     catalogue = Catalogue(request.catalogue or Path(), load_mapping(request.mapping))
     return await stack.enter_async_context(
         open_catalogue_source(
-            catalogue, settings, control, limit=request.limit, compare_contents=request.compare_contents
+            catalogue,
+            settings,
+            control,
+            limit=request.limit,
+            compare_contents=request.compare_contents,
+            shard=request.shard,
         )
     )
 
@@ -145,19 +164,27 @@ def _wanted(request: IndexRequest, source: Source) -> Wanted:
     )
 
 
-def _files(request: IndexRequest, settings: Settings, collection: str) -> RunFiles:
-    ledger = request.ledger or _ledger_folder(settings) / f"{collection}.sqlite"
+def _files(request: IndexRequest, folder: LedgerFolder, collection: str) -> RunFiles:
+    ledger = folder.ledger(collection, request.shard)
+    if request.ledger is not None and request.shard == WHOLE:
+        ledger = LedgerFolder(request.ledger).ledger(collection) if request.ledger.is_dir() else request.ledger
     return RunFiles(ledger, request.rejects or ledger.with_suffix(".rejects.csv"), request.keep_embeddings)
 
 
-def _ledger_folder(settings: Settings) -> Path:
-    return settings.local.state_dir / "ledger"
+def _rules(request: IndexRequest) -> RunRules:
+    return RunRules(
+        reindex=request.reindex,
+        limited=request.limit is not None,
+        max_rejects=request.max_rejects,
+        prune=request.prune,
+        shard=request.shard,
+    )
 
 
 @contextmanager
-def _only_run_of(name: str, settings: Settings) -> Iterator[None]:
-    """Two runs of one alias on this machine would both make its first collection."""
-    descriptor = exclusive_lock(_ledger_folder(settings) / f"{name}.lock")
+def _only_run_of(request: IndexRequest, folder: LedgerFolder) -> Iterator[None]:
+    """Two runs of one alias on this machine would both make its first collection. Shards are made for company."""
+    descriptor = exclusive_lock(folder.lock(request.lock), shared=request.shard != WHOLE)
     try:
         yield
     finally:

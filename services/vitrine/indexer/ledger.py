@@ -10,31 +10,27 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vitrine.errors import InvalidInput, Overloaded
+from vitrine.errors import Overloaded
+from vitrine.indexer.ledger_schema import LedgerInvalid, prepare
 from vitrine.indexer.rejections import Rejection
 from vitrine.indexer.states import Mark
 
-LEDGER_VERSION = 1
-_SCHEMA = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE products (
-    id TEXT PRIMARY KEY,
-    content_hash BLOB,          -- of what the collection holds; NULL: it does not hold this product
-    row_hash BLOB,
-    image_bytes INTEGER NOT NULL DEFAULT -1,
-    image_mtime_ns INTEGER NOT NULL DEFAULT -1,
-    written_at REAL,            -- seconds since 1970
-    rejected_code TEXT,         -- the last look rejected it; NULL: it did not
-    rejected_message TEXT,
-    line INTEGER NOT NULL DEFAULT 0,
-    looked_at REAL NOT NULL
-) WITHOUT ROWID;
-"""
+__all__ = ["Ledger", "LedgerBusy", "LedgerInvalid", "RunNote", "exclusive_lock"]
+
+# Parameters: the run, whether rejected products count.
+_COUNT_GONE = (
+    "SELECT count(*) FROM products WHERE content_hash IS NOT NULL AND (run < ?1 OR (?2 AND rejected_code IS NOT NULL))"
+)
+_DECIDE_GONE = (
+    "UPDATE products SET content_hash = NULL, leaving = 1, deleted_run = ?1"
+    " WHERE content_hash IS NOT NULL AND (run < ?1 OR (?2 AND rejected_code IS NOT NULL))"
+)
 
 
 class LedgerBusy(Overloaded):
@@ -43,10 +39,19 @@ class LedgerBusy(Overloaded):
     code = "ledger_busy"
 
 
-class LedgerInvalid(InvalidInput):
-    """The ledger's file is none of ours, damaged, or of another version."""
+@dataclass(frozen=True, slots=True)
+class RunNote:
+    """What a run is recorded with when it begins.
 
-    code = "ledger_invalid"
+    Args:
+        source: the catalogue's file, or the folder of kept embeddings.
+        mapping: name of the catalogue's mapping.
+        shard: such as "2/4"; empty when the run goes over the whole source.
+    """
+
+    source: str
+    mapping: str
+    shard: str = ""
 
 
 class Ledger:
@@ -56,6 +61,7 @@ class Ledger:
 
     Args:
         path: the SQLite file; a lock file stands beside it.
+        on_shared_volume: it may lie on a network's file system, where a write-ahead log does not work.
         build_id: the collection's own id; a ledger of another build is emptied, since it describes rows that are gone.
         fingerprint: of the model, for the same reason.
 
@@ -64,12 +70,16 @@ class Ledger:
         LedgerInvalid: the file cannot be used.
     """
 
-    def __init__(self, path: Path, *, build_id: str, fingerprint: str) -> None:
+    def __init__(self, path: Path, *, build_id: str, fingerprint: str, on_shared_volume: bool = False) -> None:
         self.path = path
+        self.run = 0
         self._lock = exclusive_lock(path.with_name(path.name + ".lock"))
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
-            self.started_over = self._prepare(build_id, fingerprint)
+            self._db.execute(f"PRAGMA journal_mode = {'TRUNCATE' if on_shared_volume else 'WAL'}")
+            # NORMAL: a power cut may lose the last marks (they are redone), a kill of the process loses none.
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self.started_over = prepare(self._db, path, build_id=build_id, fingerprint=fingerprint)
         except sqlite3.Error as error:
             os.close(self._lock)
             raise LedgerInvalid(f"Ledger {path} cannot be used ({error}); move it away to start over.") from error
@@ -85,38 +95,117 @@ class Ledger:
         )
         return {row[0]: Mark(*row) for row in self._db.execute(question, (json.dumps(list(ids)),))}
 
+    def begin_run(self, note: RunNote) -> int:
+        """Records that a run begins; from here on every product seen is stamped with its number, which is returned."""
+        cursor = self._db.execute(
+            "INSERT INTO runs (began, source, mapping, shard) VALUES (?, ?, ?, ?)",
+            (time.time(), note.source, note.mapping, note.shard),
+        )
+        self.run = int(cursor.lastrowid or 0)
+        return self.run
+
+    def end_run(self, how: str, counts: Mapping[str, object], *, complete: bool) -> None:
+        """Records how the run ended.
+
+        Args:
+            how: "done", the name of a signal, or the code of an error.
+            counts: figures of its summary, as JSON.
+            complete: it read its source to the end, so that what it did not see is gone.
+        """
+        self._db.execute(
+            "UPDATE runs SET ended = ?, how = ?, complete = ?, counts = ? WHERE id = ?",
+            (time.time(), how, complete, json.dumps(counts), self.run),
+        )
+
     def mark_written(self, marks: Iterable[Mark]) -> None:
         """Records products that the collection holds now. Call it after Milvus acknowledged them."""
-        now = time.time()
+        now, run = time.time(), self.run
         self._write(
             "INSERT INTO products"
-            " (id, content_hash, row_hash, image_bytes, image_mtime_ns, line, written_at, looked_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET content_hash = excluded.content_hash,"
+            " (id, content_hash, row_hash, image_bytes, image_mtime_ns, line, written_at, looked_at, run)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET content_hash = excluded.content_hash,"
             " row_hash = excluded.row_hash, image_bytes = excluded.image_bytes,"
             " image_mtime_ns = excluded.image_mtime_ns, line = excluded.line, written_at = excluded.written_at,"
-            " looked_at = excluded.looked_at, rejected_code = NULL, rejected_message = NULL",
-            [(m.id, m.content_hash, m.row_hash, m.image_bytes, m.image_mtime_ns, m.line, now, now) for m in marks],
+            " looked_at = excluded.looked_at, run = excluded.run, rejected_code = NULL, rejected_message = NULL,"
+            " leaving = 0, deleted_at = NULL, deleted_run = NULL",
+            [(m.id, m.content_hash, m.row_hash, m.image_bytes, m.image_mtime_ns, m.line, now, now, run) for m in marks],
         )
 
     def mark_seen(self, marks: Iterable[Mark]) -> None:
         """Records that products are unchanged although their files' times are not, or were rejected in between."""
-        now = time.time()
+        now, run = time.time(), self.run
         self._write(
-            "UPDATE products SET image_bytes = ?, image_mtime_ns = ?, line = ?, looked_at = ?, rejected_code = NULL,"
-            " rejected_message = NULL WHERE id = ?",
-            [(m.image_bytes, m.image_mtime_ns, m.line, now, m.id) for m in marks],
+            "UPDATE products SET image_bytes = ?, image_mtime_ns = ?, line = ?, looked_at = ?, run = ?,"
+            " rejected_code = NULL, rejected_message = NULL WHERE id = ?",
+            [(m.image_bytes, m.image_mtime_ns, m.line, now, run, m.id) for m in marks],
+        )
+
+    def mark_present(self, lines: Iterable[tuple[str, int | None]]) -> None:
+        """Records that the catalogue still has these products, given as id and line, and nothing else of them.
+
+        A line that is not known leaves the one recorded before.
+        """
+        self._write(
+            "UPDATE products SET line = coalesce(?, line), run = ? WHERE id = ?",
+            [(line, self.run, product_id) for product_id, line in lines],
         )
 
     def mark_rejected(self, rejections: Iterable[Rejection]) -> None:
         """Records rejections of products with an id. What the collection holds of them from before stays."""
-        now = time.time()
+        now, run = time.time(), self.run
         self._write(
-            "INSERT INTO products (id, rejected_code, rejected_message, line, looked_at) VALUES (?, ?, ?, ?, ?)"
+            "INSERT INTO products (id, rejected_code, rejected_message, line, looked_at, run)"
+            " VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET rejected_code = excluded.rejected_code,"
             " rejected_message = excluded.rejected_message, line = excluded.line, looked_at = excluded.looked_at,"
+            " run = excluded.run,"
             " image_mtime_ns = -1",  # so that the picture is read again once it is back, whatever its time says
-            [(r.id, r.code, r.message, r.line, now) for r in rejections],
+            [(r.id, r.code, r.message, r.line, now, run) for r in rejections],
         )
+
+    def gone(self, *, rejected: bool) -> int:
+        """Products that the collection holds and this run did not see; with `rejected`, those it rejected, too."""
+        return int(self._db.execute(_COUNT_GONE, (self.run, rejected)).fetchone()[0])
+
+    def decide_deletion(self, *, rejected: bool, unknown: Sequence[str] = ()) -> None:
+        """Records, before Milvus is asked, that those of `gone` are to be deleted, and ids this ledger did not know.
+
+        Safe from a power cut once it returns: a deletion that nobody remembers would look like lost rows.
+        """
+        now = time.time()
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute(_DECIDE_GONE, (self.run, rejected))
+            # Nothing of it is in the collection, and the catalogue does not speak of it any more.
+            self._db.execute(
+                "DELETE FROM products WHERE content_hash IS NULL AND leaving = 0 AND deleted_at IS NULL AND run < ?",
+                (self.run,),
+            )
+            self._db.executemany(
+                "INSERT INTO products (id, looked_at, leaving, deleted_run) VALUES (?, ?, 1, ?)"
+                " ON CONFLICT (id) DO UPDATE SET leaving = 1, deleted_run = excluded.deleted_run",
+                [(product_id, now, self.run) for product_id in unknown],
+            )
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def leaving(self, most: int) -> list[str]:
+        """Up to `most` products whose deletion is decided and was not acknowledged."""
+        return [row[0] for row in self._db.execute("SELECT id FROM products WHERE leaving = 1 LIMIT ?", (most,))]
+
+    def mark_deleted(self, ids: Iterable[str]) -> None:
+        """Records products that the collection does not hold any more. Call it after Milvus confirmed that."""
+        now = time.time()
+        self._write("UPDATE products SET leaving = 0, deleted_at = ? WHERE id = ?", [(now, one) for one in ids])
+
+    def unknown_among(self, ids: Sequence[str]) -> list[str]:
+        """Those of these ids that the collection should not hold, by this ledger."""
+        held = self.lookup(ids)
+        return [product_id for product_id in ids if product_id not in held]
 
     def in_collection(self) -> int:
         """Products that the collection holds, by this ledger."""
@@ -142,38 +231,6 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def _prepare(self, build_id: str, fingerprint: str) -> bool:
-        """Makes or checks the tables. Returns True when rows of another build were thrown away."""
-        self._db.execute("PRAGMA journal_mode = WAL")
-        # NORMAL: a power cut may lose the last marks (they are redone), a kill of the process loses none.
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        wanted = {"version": str(LEDGER_VERSION), "build_id": build_id, "fingerprint": fingerprint}
-        tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables:
-            self._create(wanted)
-            return False
-        if "about" not in tables:
-            raise LedgerInvalid(f"{self.path} is a SQLite file but no ledger.")
-        about = dict(self._db.execute("SELECT key, value FROM about").fetchall())
-        if about.get("version") != wanted["version"]:
-            raise LedgerInvalid(
-                f"Ledger {self.path} has version {about.get('version')}, this program reads {LEDGER_VERSION}."
-            )
-        if about == wanted:
-            return False
-        self._create(wanted)
-        return True
-
-    def _create(self, about: dict[str, str]) -> None:
-        # One transaction: a kill leaves the old ledger or the new one, never tables without their origin.
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("DROP TABLE IF EXISTS about")
-        self._db.execute("DROP TABLE IF EXISTS products")
-        for statement in _SCHEMA.strip().split(";\n"):
-            self._db.execute(statement)
-        self._db.executemany("INSERT INTO about VALUES (?, ?)", about.items())
-        self._db.execute("COMMIT")
-
     def _write(self, statement: str, values: list[tuple[object, ...]]) -> None:
         if values:
             self._db.execute("BEGIN IMMEDIATE")
@@ -185,8 +242,12 @@ class Ledger:
             self._db.execute("COMMIT")
 
 
-def exclusive_lock(path: Path) -> int:
+def exclusive_lock(path: Path, *, shared: bool = False) -> int:
     """Locks a file (made if need be) until its descriptor is closed or the process ends, however it ends.
+
+    Args:
+        path: the file.
+        shared: keep out those alone who want it for themselves.
 
     Returns:
         The descriptor.
@@ -197,7 +258,7 @@ def exclusive_lock(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
         raise LedgerBusy(f"Another indexing run holds {path}; wait for it or stop it.") from error

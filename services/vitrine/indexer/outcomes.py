@@ -72,4 +72,8 @@ class Outcomes:
                 self._rejects.add(rejection)
         if self._ledger is not None:
             self._ledger.mark_rejected(rejection for rejection in rejections if rejection.owns_id)
-            self._ledger.mark_seen(o.mark for o in outcomes if isinstance(o, Unchanged) and o.touched)
+            unchanged = [outcome for outcome in outcomes if isinstance(outcome, Unchanged)]
+            self._ledger.mark_seen(one.mark for one in unchanged if one.touched)
+            # A line that cannot be read still says that the catalogue has the product, if its id is what it looks like.
+            broken = [(one.id, None) for one in rejections if one.id and not one.owns_id]
+            self._ledger.mark_present([*((o.mark.id, o.mark.line) for o in unchanged if not o.touched), *broken])

@@ -48,8 +48,8 @@ class Tally:
     """Every product that was read, by what became of it.
 
     `read` counts what came out of the catalogue; each product ends in exactly one of `written`, `unchanged`,
-    `rejected` (by code) or, when a run is stopped early, `dropped`: read but not looked at to the end. `embedded` runs
-    ahead of `written`: products whose vector exists.
+    `rejected` (by code), `elsewhere` (another shard's) or, when a run is stopped early, `dropped`: read but not looked
+    at to the end. `embedded` runs ahead of `written`: products whose vector exists.
     """
 
     read: int = 0
@@ -57,6 +57,7 @@ class Tally:
     written: int = 0
     unchanged: int = 0
     dropped: int = 0
+    elsewhere: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -66,7 +67,7 @@ class Tally:
     @property
     def settled(self) -> int:
         """Products whose fate is known."""
-        return self.written + self.unchanged + self.rejections + self.dropped
+        return self.written + self.unchanged + self.rejections + self.elsewhere + self.dropped
 
     @property
     def worked(self) -> int:
@@ -77,6 +78,11 @@ class Tally:
     def progress(self) -> int:
         """Products that are done but for being written."""
         return self.worked + self.unchanged + self.dropped
+
+    def add_elsewhere(self, count: int) -> None:
+        """Counts records that were read and left to other shards."""
+        self.elsewhere += count
+        self.read += count
 
     def check(self) -> None:
         """Raises InternalError when a product was lost on the way: that would be a defect of the pipeline."""
@@ -97,6 +103,8 @@ class Summary:
         ignored: lines of the catalogue that are no products, by reason (`blank_line`, `superseded`).
         in_collection: rows that Milvus holds, counted with strong consistency; None when that was not asked.
         expected: rows that the ledger says it should hold.
+        deleted: products that were taken out because the catalogue no longer has them.
+        shard: such as "2/4"; empty when the run went over the whole catalogue.
         stale: rows among them whose product was rejected this time; their older state stays searchable.
         elapsed_s: wall time of the pipeline.
         finishing_s: wall time of index building, loading and counting afterwards.
@@ -114,6 +122,8 @@ class Summary:
     in_collection: int | None = None
     expected: int | None = None
     stale: int = 0
+    deleted: int = 0
+    shard: str = ""
     finishing_s: float = 0.0
     interrupted: str = ""
     rejects_file: str = ""
@@ -122,20 +132,34 @@ class Summary:
     @property
     def rate(self) -> float:
         """Products settled per second of the pipeline."""
-        return self.tally.settled / self.elapsed_s if self.elapsed_s > 0 else 0.0
+        return (self.tally.settled - self.tally.elsewhere) / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
-    def as_json(self) -> dict[str, object]:
-        """For `--json`: plain types only."""
+    @property
+    def how(self) -> str:
+        """How it ended: "done", the name of a signal, or the code of an error."""
+        return self.failure.code if self.failure is not None else self.interrupted or "done"
+
+    def counts(self) -> dict[str, object]:
+        """Products by outcome, as plain types: also what the ledger and a shard's report keep of a run."""
         tally = self.tally
         return {
-            "collection": self.collection,
-            "alias": self.alias,
             "read": tally.read,
             "written": tally.written,
             "unchanged": tally.unchanged,
             "rejected": tally.rejections,
             "rejected_by_reason": dict(sorted(tally.rejected.items())),
             "dropped": tally.dropped,
+            "elsewhere": tally.elsewhere,
+            "deleted": self.deleted,
+        }
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`: plain types only."""
+        return {
+            "collection": self.collection,
+            "alias": self.alias,
+            **self.counts(),
+            "shard": self.shard,
             "ignored": {reason: count for reason, count in self.ignored.items() if count},
             "in_collection": self.in_collection,
             "expected": self.expected,
@@ -159,7 +183,9 @@ class Summary:
     def print(self, console: Console) -> None:
         """Two tables, outcomes and stages, and a line on what the collection holds."""
         # Not as the tables' titles: those are wrapped to the tables' few columns.
-        console.print(f"{self.alias} ({self.collection})" if self.alias else "Catalogue", style="bold", highlight=False)
+        shard = f", shard {self.shard}" if self.shard else ""
+        heading = f"{self.alias} ({self.collection}{shard})" if self.alias else "Catalogue"
+        console.print(heading, style="bold", highlight=False)
         console.print(self._outcomes())
         if self.tally.written or self.tally.rejections:
             finishing = f"; {self.finishing_s:.1f} s to finish" if self.finishing_s else ""
@@ -186,8 +212,12 @@ class Summary:
         table.add_row("rejected", str(tally.rejections))
         for code, count in sorted(tally.rejected.items()):
             table.add_row(f"  {code}", str(count), style="dim")
+        if tally.elsewhere:
+            table.add_row("other shards'", str(tally.elsewhere), style="dim")
         if tally.dropped:
             table.add_row(f"not finished ({self._why_unfinished()})", str(tally.dropped))
+        if self.deleted:
+            table.add_row("(deleted: not in the catalogue any more)", str(self.deleted))
         for reason, count in self.ignored.items():
             if count:
                 table.add_row(f"({reason.replace('_', ' ')}s, no products)", str(count), style="dim")

@@ -12,11 +12,13 @@ from vitrine.errors import VitrineError
 from vitrine.indexer.control import RunControl
 from vitrine.indexer.display import Display, followed
 from vitrine.indexer.kept import EmbeddingKeeper
-from vitrine.indexer.ledger import Ledger
+from vitrine.indexer.ledger import Ledger, RunNote
 from vitrine.indexer.outcomes import Outcomes
+from vitrine.indexer.pruning import Pruner, PruneRule, Shelf
 from vitrine.indexer.rejections import RejectsFile
 from vitrine.indexer.report import IndexStage, StageTimes, Summary, Tally
 from vitrine.indexer.retry import Backoff
+from vitrine.indexer.sharding import WHOLE, Shard
 from vitrine.indexer.sink import Sink
 from vitrine.indexer.sources import RunParts, Source
 from vitrine.indexer.states import Mark
@@ -46,6 +48,25 @@ class RunFiles:
     embeddings: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class RunRules:
+    """How a run treats what it finds.
+
+    Args:
+        reindex: write everything again, whatever the ledger says.
+        limited: only the first records are read, so that the source's end is not seen.
+        max_rejects: more than this many fail the run; None: any number is fine.
+        prune: what to delete at the end; None: nothing.
+        shard: the part of the source that the run answers for.
+    """
+
+    reindex: bool = False
+    limited: bool = False
+    max_rejects: int | None = None
+    prune: PruneRule | None = None
+    shard: Shard = WHOLE
+
+
 class Run:
     """Made by `open_run`.
 
@@ -62,6 +83,8 @@ class Run:
         writer: CollectionWriter,
         ledger: Ledger,
         files: RunFiles,
+        rules: RunRules,
+        pruner: Pruner,
         parts: RunParts,
     ) -> None:
         self._alias = alias
@@ -71,29 +94,46 @@ class Run:
         self._writer = writer
         self._ledger = ledger
         self._files = files
+        self._rules = rules
+        self._pruner = pruner
         self._parts = parts
 
     async def go(self, display: Display) -> Summary:
         """Runs to the end, to an orderly stop or to a failure; the summary says which. Publishes after an end."""
         began = time.monotonic()
+        note = RunNote(str(self._source.path), self._source.header.mapping, self._shard)
+        self._ledger.begin_run(note)
         failure: VitrineError | None = None
+        complete = False
         try:
+            await self._pruner.finish_decided()
             async with followed(display, self._parts.tally, self._source.total):
-                await self._source.runner(self._parts).run()
+                try:
+                    await self._source.runner(self._parts).run()
+                finally:
+                    self._parts.tally.add_elsewhere(self._source.elsewhere)
             self._parts.tally.check()
+            complete = not (self._parts.control.reason or self._rules.limited)
+            if complete and self._rules.prune is not None:
+                await self._pruner.prune(self._rules.prune)
         except VitrineError as error:
             failure = error
         summary = self._summary(time.monotonic() - began, failure)
-        if failure is not None or summary.interrupted:
-            return summary
-        return await self._publish(display, summary)
+        if failure is None and not summary.interrupted and not self._shard:
+            summary = await self._publish(display, summary)
+        self._ledger.end_run(summary.how, summary.counts(), complete=complete)
+        return summary
+
+    @property
+    def _shard(self) -> str:
+        return self._rules.shard.name
 
     async def _publish(self, display: Display, summary: Summary) -> Summary:
         """Waits until everything is searchable from its index, counts it, and lets readers see it."""
         began = time.monotonic()
         name, expected = self._target.info.name, self._ledger.in_collection()
         try:
-            if summary.tally.written or not self._target.live:
+            if summary.tally.written or summary.deleted or not self._target.live:
                 display.waiting("Flushing", 0.0)
                 await WRITE_BACKOFF.run("Flushing", self._writer.flush, self._parts.control.stopping)
                 display.waiting("Flushing", 1.0)
@@ -122,6 +162,8 @@ class Run:
             ignored=self._source.ignored(),
             expected=self._ledger.in_collection(),
             stale=self._ledger.stale(),
+            deleted=self._pruner.deleted,
+            shard=self._shard,
             interrupted=self._parts.control.reason,
             rejects_file=str(self._files.rejects),
             failure=failure,
@@ -138,9 +180,8 @@ async def open_run(
     files: RunFiles,
     settings: Settings,
     control: RunControl,
-    *,
-    reindex: bool,
-    max_rejects: int | None,
+    rules: RunRules,
+    shelf: Shelf,
 ) -> AsyncIterator[Run]:
     """Opens what a run writes, and closes it in an order that loses nothing.
 
@@ -148,7 +189,12 @@ async def open_run(
         LedgerBusy, LedgerInvalid, KeptEmbeddingsInvalid, ContractMismatch: a file belongs to somebody else.
     """
     with (
-        Ledger(files.ledger, build_id=target.info.build_id, fingerprint=source.header.fingerprint) as ledger,
+        Ledger(
+            files.ledger,
+            build_id=target.info.build_id,
+            fingerprint=source.header.fingerprint,
+            on_shared_volume=rules.shard.count > 1,
+        ) as ledger,
         RejectsFile(files.rejects) as rejects,
         # Left first: the ledger is closed only when nothing uses it any more.
         ThreadPoolExecutor(1, thread_name_prefix="bookkeeping") as bookkeeping,
@@ -168,16 +214,24 @@ async def open_run(
             stop=control.stopping,
             keeper=keeper,
         )
-        outcomes = Outcomes(tally, control, bookkeeping, rejects=rejects, ledger=ledger, max_rejects=max_rejects)
+        outcomes = Outcomes(tally, control, bookkeeping, rejects=rejects, ledger=ledger, max_rejects=rules.max_rejects)
+        pruner = Pruner(
+            ledger,
+            shelf,
+            owns=rules.shard.owns,
+            backoff=WRITE_BACKOFF,
+            bookkeeping=bookkeeping,
+            stop=control.stopping,
+        )
 
         def lookup(ids: Sequence[str]) -> dict[str, Mark]:
-            if reindex:
+            if rules.reindex:
                 return {}
             known = ledger.lookup(ids)
             return known if keeper is None else {key: mark for key, mark in known.items() if keeper.holds(mark)}
 
         parts = RunParts(lookup, outcomes, sink, tally, times, control, bookkeeping)
-        yield Run(alias, source, target, admin, writer, ledger, files, parts)
+        yield Run(alias, source, target, admin, writer, ledger, files, rules, pruner, parts)
 
 
 def _stage_times(settings: Settings) -> StageTimes:

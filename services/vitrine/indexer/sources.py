@@ -14,16 +14,19 @@ from vitrine.domain import Deadline
 from vitrine.embedding.contract import CONTRACT_FILE, ModelContract
 from vitrine.embedding.encoder import Encoder, open_encoder
 from vitrine.indexer.backfill import Backfill, KeptEmbeddings
-from vitrine.indexer.catalogue import Catalogue
+from vitrine.indexer.catalogue import Catalogue, CatalogueRow
 from vitrine.indexer.control import RunControl
 from vitrine.indexer.intake import Intake, Lookup
 from vitrine.indexer.kept import KeptHeader
 from vitrine.indexer.loading import Loader
 from vitrine.indexer.outcomes import Outcomes
 from vitrine.indexer.pipeline import Pipeline
+from vitrine.indexer.rejections import Rejection
 from vitrine.indexer.report import StageTimes, Tally
 from vitrine.indexer.retry import Backoff
+from vitrine.indexer.sharding import WHOLE, OwnRows, Shard
 from vitrine.indexer.sink import Sink
+from vitrine.indexer.states import Embedded
 from vitrine.settings import Settings
 
 FIRST_ANSWER = Backoff(attempts=3)
@@ -57,7 +60,15 @@ class Source(Protocol):
     Attributes:
         header: model and fields of everything it yields.
         total: about how many products there are.
+        path: where they are read from.
+        elsewhere: records read so far that other shards answer for.
     """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def elsewhere(self) -> int: ...
 
     @property
     def header(self) -> KeptHeader: ...
@@ -85,8 +96,10 @@ class CatalogueSource:
         total: int,
         limit: int | None,
         compare_contents: bool,
+        shard: Shard = WHOLE,
     ) -> None:
         mapping, contract = catalogue.mapping, encoder.contract
+        self.path = catalogue.path
         self.header = KeptHeader(
             fingerprint=contract.fingerprint,
             model=contract.model,
@@ -101,8 +114,12 @@ class CatalogueSource:
         self._encoder = encoder
         self._settings = settings
         self._decode_pool = decode_pool
-        self._limit = limit
         self._compare_contents = compare_contents
+        self._rows = OwnRows(islice(catalogue.rows(), limit), _place_of_row, shard)
+
+    @property
+    def elsewhere(self) -> int:
+        return self._rows.elsewhere
 
     def ignored(self) -> Mapping[str, int]:
         return {"blank_line": self._catalogue.blank_lines}
@@ -118,7 +135,7 @@ class CatalogueSource:
             compare_contents=self._compare_contents,
         )
         intake = Intake(
-            islice(self._catalogue.rows(), self._limit),
+            self._rows,
             loader,
             parts.lookup,
             parts.outcomes,
@@ -148,18 +165,23 @@ class CatalogueSource:
 class KeptSource:
     """Embeddings from Parquet."""
 
-    def __init__(self, kept: KeptEmbeddings, *, limit: int | None) -> None:
+    def __init__(self, folder: Path, kept: KeptEmbeddings, *, limit: int | None, shard: Shard = WHOLE) -> None:
         self.header = kept.header
-        self.total = len(kept) if limit is None else min(limit, len(kept))
+        self.path = folder
+        self.total = (len(kept) if limit is None else min(limit, len(kept))) // shard.count
         self._kept = kept
-        self._limit = limit
+        self._rows = OwnRows(islice(kept.rows(), limit), _place_of_vector, shard)
+
+    @property
+    def elsewhere(self) -> int:
+        return self._rows.elsewhere
 
     def ignored(self) -> Mapping[str, int]:
         return {"superseded_row": self._kept.superseded}
 
     def runner(self, parts: RunParts) -> Backfill:
         return Backfill(
-            islice(self._kept.rows(), self._limit),
+            self._rows,
             parts.lookup,
             parts.sink,
             parts.outcomes,
@@ -172,7 +194,13 @@ class KeptSource:
 
 @asynccontextmanager
 async def open_catalogue_source(
-    catalogue: Catalogue, settings: Settings, control: RunControl, *, limit: int | None, compare_contents: bool
+    catalogue: Catalogue,
+    settings: Settings,
+    control: RunControl,
+    *,
+    limit: int | None,
+    compare_contents: bool,
+    shard: Shard = WHOLE,
 ) -> AsyncIterator[CatalogueSource]:
     """Opens the model beside a catalogue.
 
@@ -182,7 +210,7 @@ async def open_catalogue_source(
         EncoderUnavailable, DeadlineExceeded: Triton does not answer.
     """
     lines = await asyncio.to_thread(catalogue.estimated_rows)
-    total = lines if limit is None else min(limit, lines)
+    total = (lines if limit is None else min(limit, lines)) // shard.count
     # A query must be answered in a moment; a batch of pictures on a CPU may take its time.
     patient = settings.triton.model_copy(update={"timeout_s": settings.indexer.encode_timeout_s})
     threads = settings.images.decode_threads
@@ -201,10 +229,11 @@ async def open_catalogue_source(
                 total=total,
                 limit=limit,
                 compare_contents=compare_contents,
+                shard=shard,
             )
 
 
-async def open_kept_source(folder: Path, settings: Settings, *, limit: int | None) -> KeptSource:
+async def open_kept_source(folder: Path, settings: Settings, *, limit: int | None, shard: Shard = WHOLE) -> KeptSource:
     """Opens kept embeddings. Where a model repository is configured and there, it must be the one that made them.
 
     Raises:
@@ -219,4 +248,12 @@ async def open_kept_source(folder: Path, settings: Settings, *, limit: int | Non
         contract.require(kept.header.fingerprint, f"The kept embeddings in {folder}")
     else:
         _log.warning("There is no model repository at %s to compare the kept embeddings with.", repository)
-    return KeptSource(kept, limit=limit)
+    return KeptSource(folder, kept, limit=limit, shard=shard)
+
+
+def _place_of_row(row: CatalogueRow | Rejection) -> tuple[str, int]:
+    return (row.item.id if isinstance(row, CatalogueRow) else row.id), row.line
+
+
+def _place_of_vector(row: Embedded | Rejection) -> tuple[str, int]:
+    return (row.mark.id, row.mark.line) if isinstance(row, Embedded) else (row.id, row.line)

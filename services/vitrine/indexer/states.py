@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vitrine.domain import CatalogueItem, EmbeddedItem, Pixels
 
@@ -37,6 +37,10 @@ class Unchanged:
 
     mark: Mark
     touched: bool
+
+    def at_line(self, line: int) -> "Unchanged":
+        """The same, told by another line of the catalogue than before, maybe."""
+        return self if line == self.mark.line else Unchanged(replace(self.mark, line=line), self.touched)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,36 @@
+"""Where the files of a collection's runs lie: ledgers, rejections, and the reports of shards."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitrine.indexer.sharding import WHOLE, Shard
+from vitrine.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFolder:
+    """One folder for all collections of a state folder, or one on a volume that shards share."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, settings: Settings, given: Path | None = None) -> "LedgerFolder":
+        """The folder given, else the one in the state folder."""
+        return cls(given or settings.local.state_dir / "ledger")
+
+    def ledger(self, collection: str, shard: Shard = WHOLE) -> Path:
+        """SQLite file of one collection, or of one shard of its catalogue."""
+        return self.path / f"{collection}{shard.suffix}.sqlite"
+
+    def lock(self, name: str, shard: Shard = WHOLE) -> Path:
+        """What keeps two runs of one name apart on one machine."""
+        return self.path / f"{name}{shard.suffix}.lock"
+
+    def report(self, alias: str, shard: Shard) -> Path:
+        """JSON file in which a shard says how far it is."""
+        return self.path / f"{alias}{shard.suffix}.json"
+
+    def ledgers(self, collection: str) -> list[Path]:
+        """All ledgers of a collection: of undivided runs first, then of shards."""
+        whole = self.ledger(collection)
+        return [*([whole] if whole.exists() else []), *sorted(self.path.glob(f"{collection}.shard-*-of-*.sqlite"))]
