@@ -12,6 +12,7 @@ from vitrine.errors import InvalidInput, VitrineError
 from vitrine.indexer import commands as indexing
 from vitrine.local import commands as stack
 from vitrine.models import commands as models
+from vitrine.promotion import commands as promotion
 from vitrine.tuning import commands_plan
 
 EXIT_FAILED = 1
@@ -27,7 +28,7 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for package in (demo, search, keys, stack, indexing, models, commands_evaluate, commands_plan):
+    for package in (demo, search, keys, stack, indexing, models, commands_evaluate, commands_plan, promotion):
         package.register(app)
     return app
 
