@@ -13,6 +13,7 @@ from rich.console import Console
 
 from vitrine.errors import InvalidInput
 from vitrine.indexer import commands_catalogue
+from vitrine.indexer.bulk import commands as commands_bulk
 from vitrine.indexer.display import log_to, open_display
 from vitrine.indexer.report import Summary
 from vitrine.indexer.sharding import WHOLE, Shard
@@ -29,11 +30,12 @@ _Limit = Annotated[int | None, typer.Option(min=1, help="Read only this many rec
 
 
 def register(app: typer.Typer) -> None:
-    """Adds `index`, which is a verb and a group of verbs, and `catalogue`."""
+    """Adds `index`, which is a verb and a group of verbs, `catalogue` and `bulk`."""
     group = typer.Typer(name="index", invoke_without_command=True)
     group.callback()(index)
     app.add_typer(group)
     commands_catalogue.register(app)
+    commands_bulk.register(app)
 
 
 def index(
