@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from vitrine.errors import ImageMissing
-from vitrine.indexer.ledger import Ledger, LedgerBusy, LedgerInvalid
+from vitrine.indexer.ledger import Ledger, LedgerBusy, LedgerInvalid, RunNote
 from vitrine.indexer.rejections import Rejection
 from vitrine.indexer.states import NO_FILE, Mark
+
+NOTE = RunNote("articles.csv", "hm")
 
 
 def mark(product_id: str, content: int = 1) -> Mark:
@@ -132,3 +134,81 @@ def test_a_kill_leaves_whole_transactions_and_no_lock(tmp_path: Path) -> None:
         assert not ledger.started_over
         assert ledger.in_collection() >= 100
         assert ledger.in_collection() % 2 == 0
+
+
+VERSION_1 = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE products (id TEXT PRIMARY KEY, content_hash BLOB, row_hash BLOB, image_bytes INTEGER NOT NULL DEFAULT -1,
+    image_mtime_ns INTEGER NOT NULL DEFAULT -1, written_at REAL, rejected_code TEXT, rejected_message TEXT,
+    line INTEGER NOT NULL DEFAULT 0, looked_at REAL NOT NULL) WITHOUT ROWID;
+INSERT INTO about VALUES ('version', '1'), ('build_id', 'build'), ('fingerprint', 'model');
+INSERT INTO products VALUES
+    ('a', x'0101010101010101010101010101010101010101010101010101010101010101',
+     x'6565656565656565656565656565656565656565656565656565656565656565', 10, 20, 5.0, NULL, NULL, 3, 5.0),
+    ('b', NULL, NULL, -1, -1, NULL, 'image_missing', 'gone', 4, 5.0);
+"""
+
+
+def version_1(path: Path) -> Path:
+    file = path / "products_v1.sqlite"
+    db = sqlite3.connect(file)
+    db.executescript(VERSION_1)
+    db.close()
+    return file
+
+
+def test_a_ledger_of_version_1_is_taken_over(tmp_path: Path) -> None:
+    version_1(tmp_path)
+    with open_ledger(tmp_path) as ledger:
+        assert not ledger.started_over
+        assert ledger.lookup(["a", "b"]) == {"a": mark("a")}
+        ledger.begin_run(NOTE)
+        assert ledger.gone(rejected=False) == 1
+    with open_ledger(tmp_path) as ledger:
+        assert ledger.in_collection() == 1
+
+
+def test_taking_over_happens_in_one_step(tmp_path: Path) -> None:
+    file = version_1(tmp_path)
+    db = sqlite3.connect(file)
+    db.execute("CREATE TABLE runs (x)")  # in the way of the last statements
+    db.close()
+    with pytest.raises(LedgerInvalid):
+        open_ledger(tmp_path)
+    db = sqlite3.connect(file)
+    assert [row[1] for row in db.execute("PRAGMA table_info(products)")][-1] == "looked_at"
+    assert db.execute("SELECT value FROM about WHERE key = 'version'").fetchone() == ("1",)
+    db.close()
+
+
+def test_a_run_stamps_what_it_sees(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        assert ledger.begin_run(NOTE) == 1
+        ledger.mark_written(mark(product_id) for product_id in "abcdef")
+        assert ledger.gone(rejected=False) == 0
+        assert ledger.begin_run(NOTE) == 2
+        ledger.mark_written([mark("a")])
+        ledger.mark_seen([mark("b")])
+        ledger.mark_present([("c", 9), ("d", None)])
+        ledger.mark_rejected([rejection("e")])
+        assert ledger.gone(rejected=False) == 1
+        assert ledger.gone(rejected=True) == 2
+        assert [one.line for one in ledger.lookup("acd").values()] == [3, 9, 3]
+
+
+def test_how_a_run_ended_is_recorded(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.begin_run(NOTE)
+        ledger.begin_run(NOTE)
+        ledger.end_run("done", {"read": 3}, complete=True)
+    db = sqlite3.connect(tmp_path / "products_v1.sqlite")
+    runs = db.execute("SELECT id, how, complete, counts, ended IS NULL FROM runs").fetchall()
+    db.close()
+    assert runs == [(1, "", 0, "{}", 1), (2, "done", 1, '{"read": 3}', 0)]
+
+
+def test_a_ledger_on_a_shared_volume_keeps_no_write_ahead_log(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "a.sqlite", build_id="b", fingerprint="f", on_shared_volume=True) as ledger:
+        ledger.mark_written([mark("a")])
+        assert [path.suffix for path in tmp_path.iterdir() if path.name.startswith("a.sqlite-w")] == []
+        assert ledger.in_collection() == 1
