@@ -46,6 +46,11 @@ class Catalogue:
         folder: the catalogue's folder; pictures are never read from outside of it.
         mapping: what its columns mean.
 
+    Attributes:
+        columns: all that the file has, in its order.
+        fields: the mapping's, without optional ones whose column the file lacks.
+        blank_lines: lines read so far that are no records.
+
     Raises:
         CatalogueInvalid: no folder, no file, no header, or a required column is missing.
     """
@@ -57,6 +62,7 @@ class Catalogue:
         if not folder.is_dir():
             raise CatalogueInvalid(f"There is no catalogue folder {folder}.")
         with open_table(self.path, mapping) as table:
+            self.columns = table.columns
             self._columns = _checked_columns(table, mapping, self.path)
             # Where rows need not be alike, an optional column may come up in any of them.
             self._rules = tuple(
@@ -88,6 +94,13 @@ class Catalogue:
     def estimated_rows(self) -> int:
         """About how many records there are, or more where cells span lines. For progress only."""
         return count_rows(self.path, self.mapping)
+
+    def likely_image(self, rejection: Rejection) -> str:
+        """Where the picture of a rejected row is, or would be if its id was read rightly; empty when nothing tells."""
+        if rejection.image or not rejection.id or self.mapping.template.columns:
+            return rejection.image
+        product_id = _zero_filled(rejection.id, self.mapping.id.digits)
+        return str(PurePosixPath(self.mapping.template.render(lambda _column: product_id)))
 
     def _read(self, record: Record, seen: set[str]) -> CatalogueRow | Rejection:
         product_id, image, owns_id = self._id_as_written(record), "", False

@@ -1,92 +1,236 @@
-"""A dry run: reads and decodes a whole catalogue, asks no engine, and says what would be rejected."""
+"""A dry run: reads and decodes a whole catalogue, asks no engine, and says what would be rejected and what is there."""
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from vitrine.embedding.contract import ImagePolicy
-from vitrine.errors import VitrineError
-from vitrine.indexer.catalogue import Catalogue
-from vitrine.indexer.channel import Channel
+from vitrine.errors import InvalidInput, LimitExceeded, VitrineError
+from vitrine.indexer.catalogue import Catalogue, CatalogueRow
+from vitrine.indexer.check_report import CheckReport
 from vitrine.indexer.control import RunControl, stopped_by_signals
 from vitrine.indexer.display import Display, followed
-from vitrine.indexer.intake import Intake
 from vitrine.indexer.loading import Loader
 from vitrine.indexer.mapping import load_mapping
-from vitrine.indexer.outcomes import Outcomes
-from vitrine.indexer.pipeline import run_together
-from vitrine.indexer.rejections import RejectsFile
-from vitrine.indexer.report import IndexStage, StageTimes, Summary, Tally
-from vitrine.indexer.states import Prepared
+from vitrine.indexer.profile import CatalogueProfile
+from vitrine.indexer.rejections import Rejection, RejectsFile
+from vitrine.indexer.report import IndexStage, StageTimes, Tally
+from vitrine.indexer.unnamed import NamedPictures, UnnamedPictures
 from vitrine.settings import ImageSettings
 
+CHUNK = 128
+"""Rows looked at together. The examples are the first of the file because a chunk is finished before the next."""
 
-async def check_catalogue(
-    folder: Path,
-    mapping: str,
-    images: ImageSettings,
-    display: Display,
-    *,
-    limit: int | None = None,
-    rejects: Path | None = None,
-) -> Summary:
-    """Takes a catalogue through everything that needs neither Triton nor Milvus.
+_EXAMPLES = 5
+
+
+class CatalogueUnusable(InvalidInput):
+    """The catalogue can be read, but not one of its records can be indexed."""
+
+    code = "catalogue_unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """What shall be checked.
 
     Args:
-        rejects: where to list rejections; None: they are only counted.
+        folder: the catalogue's.
+        mapping: name of a mapping that ships, or a file.
+        decode: decode pictures; otherwise only see whether they are there.
+        limit: only this many records; pictures that no row names are then not looked for.
+        rejects: where to list rejections; None: only the first of each kind are told.
+        max_rejects: more than this many are a failure; None: any number is fine while one record is usable.
+    """
+
+    folder: Path
+    mapping: str = "hm"
+    decode: bool = True
+    limit: int | None = None
+    rejects: Path | None = None
+    max_rejects: int | None = None
+
+
+async def check_catalogue(request: CheckRequest, images: ImageSettings, display: Display) -> CheckReport:
+    """Takes a catalogue through everything that needs neither Triton nor Milvus.
 
     Returns:
-        A summary whose `written` counts the products that an index run would embed.
+        A report. Its `failure` is CatalogueUnusable when no record is usable, LimitExceeded when too many are not,
+        CatalogueInvalid when the file could not be read to its end.
 
     Raises:
-        CatalogueInvalid: the catalogue cannot be read at all.
+        CatalogueInvalid: the catalogue cannot be opened.
+        InvalidInput: the rejects file cannot be written.
     """
-    catalogue = Catalogue(folder, load_mapping(mapping))
+    catalogue = Catalogue(request.folder, load_mapping(request.mapping))
     total = await asyncio.to_thread(catalogue.estimated_rows)
-    control, tally, threads = RunControl(), Tally(), images.decode_threads
-    times = StageTimes({IndexStage.READ: threads + 1, IndexStage.DECODE: threads})
-    # What is rejected does not depend on a model: every policy decodes the same files.
-    loader = Loader(folder, fingerprint="", policy=ImagePolicy(), limits=images, times=times)
-    began = time.monotonic()
-    with (
-        stopped_by_signals(control),
-        closing(RejectsFile(rejects)) if rejects is not None else nullcontext() as rejects_file,
-        ThreadPoolExecutor(1, thread_name_prefix="bookkeeping") as bookkeeping,
-        ThreadPoolExecutor(threads, thread_name_prefix="decode") as decode_pool,
-    ):
-        intake = Intake(
-            islice(catalogue.rows(), limit),
-            loader,
-            lambda _ids: {},
-            Outcomes(tally, control, bookkeeping, rejects=rejects_file, ledger=None),
-            tally,
-            times,
-            control,
-            bookkeeping=bookkeeping,
-            decode_pool=decode_pool,
-            decode_threads=threads,
+    total = total if request.limit is None else min(request.limit, total)
+    control, began = RunControl(), time.monotonic()
+    with _open_rejects(request.rejects) as rejects, stopped_by_signals(control):
+        check = _Check(catalogue, request, images, rejects)
+        unnamed: UnnamedPictures | None = None
+        failure: VitrineError | None = None
+        try:
+            async with followed(display, check.tally, total):
+                await check.run(control)
+            if request.limit is None and not control.stopping.is_set():
+                unnamed = await check.unnamed(control, display)
+        except VitrineError as error:
+            failure = error
+    return check.report(unnamed, failure or check.verdict(control), control.reason, time.monotonic() - began)
+
+
+class _Check:
+    """One reading of a catalogue, and what came of it."""
+
+    def __init__(
+        self, catalogue: Catalogue, request: CheckRequest, images: ImageSettings, rejects: RejectsFile | None
+    ) -> None:
+        self.tally = Tally()
+        self._catalogue = catalogue
+        self._request = request
+        self._threads = images.decode_threads
+        self._rejects = rejects
+        self._profile = CatalogueProfile(catalogue)
+        self._named = NamedPictures(catalogue.folder)
+        self._examples: dict[str, list[Rejection]] = {}
+        # What is rejected does not depend on a model: every policy decodes the same files.
+        times = StageTimes(dict.fromkeys((IndexStage.READ, IndexStage.DECODE), self._threads))
+        self._loader = Loader(catalogue.folder, fingerprint="", policy=ImagePolicy(), limits=images, times=times)
+
+    async def run(self, control: RunControl) -> None:
+        """Reads to the end, or until the control says stop.
+
+        Raises:
+            CatalogueInvalid: the file cannot be read to its end. What came before is counted.
+        """
+        loop, rows = asyncio.get_running_loop(), islice(self._catalogue.rows(), self._request.limit)
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool:
+            while not control.stopping.is_set():
+                chunk, failure = await loop.run_in_executor(None, _take, rows)
+                self.tally.read += len(chunk)
+                outcomes = await self._look_at(chunk, pool)
+                await loop.run_in_executor(None, self._record, chunk, outcomes)
+                if failure is not None:
+                    raise failure
+                if not chunk:
+                    break
+
+    async def unnamed(self, control: RunControl, display: Display) -> UnnamedPictures | None:
+        """Pictures that no row names; None when the search was stopped."""
+        display.waiting("Looking for pictures that no row names", 0.0)
+        root = self._catalogue.folder / self._catalogue.mapping.template.folder
+        found = await asyncio.to_thread(self._named.others, root, control.stopping.is_set)
+        display.waiting("Looking for pictures that no row names", 1.0)
+        return found if found.complete else None
+
+    def verdict(self, control: RunControl) -> VitrineError | None:
+        """What makes the catalogue unusable, once it was read; None while nothing does."""
+        if control.stopping.is_set():
+            return None
+        limit, rejected = self._request.max_rejects, self.tally.rejections
+        if not self.tally.written:
+            return CatalogueUnusable(
+                f"Of {self.tally.read} records none can be indexed.", read=self.tally.read, rejected=rejected
+            )
+        if limit is not None and rejected > limit:
+            return LimitExceeded(
+                f"{rejected} records would be rejected; at most {limit} may be.", rejected=rejected, limit=limit
+            )
+        return None
+
+    def report(
+        self, unnamed: UnnamedPictures | None, failure: VitrineError | None, interrupted: str, elapsed_s: float
+    ) -> CheckReport:
+        """The whole of it."""
+        self.tally.check()
+        catalogue, request = self._catalogue, self._request
+        used = catalogue.mapping.columns
+        notes = list(self._profile.notes())
+        if unnamed is not None and unnamed.unlisted:
+            notes.append(f"{unnamed.unlisted} folders could not be looked into.")
+        return CheckReport(
+            file=str(catalogue.path),
+            mapping=catalogue.mapping.name,
+            format=catalogue.mapping.format.value,
+            read=self.tally.read,
+            usable=self.tally.written,
+            rejected=self.tally.rejected,
+            examples=self._examples,
+            blank_lines=catalogue.blank_lines,
+            decoded=request.decode,
+            unnamed=unnamed,
+            described=self._profile.rows,
+            fields=self._profile.fields,
+            unmapped=[name for name in catalogue.columns if name not in used],
+            notes=notes,
+            elapsed_s=elapsed_s,
+            rejects_file=str(request.rejects or ""),
+            interrupted=interrupted,
+            failure=failure,
         )
-        prepared: Channel[Prepared] = Channel(threads)
-        async with followed(display, tally, total if limit is None else min(limit, total)):
-            await run_together(intake.run(prepared), _count(prepared, tally))
-    failure: VitrineError | None = control.failure
-    tally.check()
-    return Summary(
-        collection="",
-        alias="",
-        tally=tally,
-        times=times,
-        elapsed_s=time.monotonic() - began,
-        ignored={"blank_line": catalogue.blank_lines},
-        interrupted=control.reason,
-        rejects_file=str(rejects or ""),
-        failure=failure,
-    )
+
+    async def _look_at(self, chunk: Sequence[CatalogueRow | Rejection], pool: Executor) -> list[Rejection | None]:
+        loop = asyncio.get_running_loop()
+        return list(await asyncio.gather(*(loop.run_in_executor(pool, self._outcome, row) for row in chunk)))
+
+    def _outcome(self, row: CatalogueRow | Rejection) -> Rejection | None:
+        if isinstance(row, Rejection):
+            return row
+        if not self._request.decode:
+            return self._loader.probe(row)
+        loaded = self._loader.load(row, None)
+        return loaded if isinstance(loaded, Rejection) else None
+
+    def _record(self, chunk: Sequence[CatalogueRow | Rejection], outcomes: Sequence[Rejection | None]) -> None:
+        for row, rejection in zip(chunk, outcomes, strict=True):
+            if isinstance(row, CatalogueRow):
+                self._profile.add(row.item)
+                self._named.add(row.item.image_path, row.item.image)
+            elif image := self._catalogue.likely_image(row):
+                self._named.add(image)
+            if rejection is None:
+                self.tally.embedded += 1
+                self.tally.written += 1
+            else:
+                self._reject(rejection)
+
+    def _reject(self, rejection: Rejection) -> None:
+        self.tally.rejected[rejection.code] += 1
+        examples = self._examples.setdefault(rejection.code, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(rejection)
+        if self._rejects is not None:
+            self._rejects.add(rejection)
 
 
-async def _count(prepared: Channel[Prepared], tally: Tally) -> None:
-    async for _ in prepared:
-        tally.written += 1
+def _take(
+    rows: Iterator[CatalogueRow | Rejection],
+) -> tuple[list[CatalogueRow | Rejection], VitrineError | None]:
+    """The next rows, and what ended them early: rows that came before a damaged place still count."""
+    chunk: list[CatalogueRow | Rejection] = []
+    try:
+        for row in islice(rows, CHUNK):
+            chunk.append(row)  # noqa: PERF402 - nothing promises that extend keeps what came before an error
+    except VitrineError as error:
+        return chunk, error
+    return chunk, None
+
+
+@contextmanager
+def _open_rejects(path: Path | None) -> Iterator[RejectsFile | None]:
+    """Raises InvalidInput: it cannot be written."""
+    if path is None:
+        yield None
+        return
+    try:
+        file = RejectsFile(path)
+    except OSError as error:
+        raise InvalidInput(f"The rejects file {path} cannot be written: {error.strerror}.") from error
+    with file:
+        yield file

@@ -24,32 +24,37 @@ def register(app: typer.Typer) -> None:
 def check(
     folder: Annotated[Path, typer.Argument(help="Folder with the catalogue's file and pictures.")],
     mapping: Annotated[str, typer.Option(help="The catalogue's mapping: a TOML file, or hm, which ships.")] = "hm",
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Only see whether pictures are there, do not decode them.")
+    ] = False,
+    max_rejects: Annotated[
+        int | None, typer.Option(min=0, help="Fail when more records would be rejected; by default when all would be.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only this many records.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="CSV of what would be rejected.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Read and decode everything, write nothing, and say what an index run would reject."""
-    from vitrine.indexer.check import check_catalogue
+    from vitrine.indexer.check import CheckRequest, check_catalogue
 
     settings = read_settings()
     terminal = Console(stderr=True)
     log_to(terminal, settings.telemetry.log_level)
-    with open_display(terminal) as display:
+    request = CheckRequest(folder, mapping, not no_pictures, limit, rejects, max_rejects)
+    with open_display(terminal, "Checking", "usable") as display:
         try:
-            summary = asyncio.run(
-                check_catalogue(folder, mapping, settings.images, display, limit=limit, rejects=rejects)
-            )
+            report = asyncio.run(check_catalogue(request, settings.images, display))
         except asyncio.CancelledError:
             # The second Ctrl-C.
             raise KeyboardInterrupt from None
     if as_json:
-        typer.echo(json.dumps(summary.as_json(), indent=2))
+        typer.echo(json.dumps(report.as_json(), indent=2))
     else:
-        summary.print(Console())
-    if summary.failure is not None:
-        raise summary.failure
-    if summary.interrupted:
-        raise typer.Exit(128 + signal.Signals[summary.interrupted])
+        report.print(Console())
+    if report.failure is not None:
+        raise report.failure
+    if report.interrupted:
+        raise typer.Exit(128 + signal.Signals[report.interrupted])
 
 
 def _catalogue() -> None:

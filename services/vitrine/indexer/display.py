@@ -36,9 +36,9 @@ class Display(Protocol):
         """Shows a tally of about `total` products until cancelled."""
 
 
-def open_display(console: Console) -> Display:
-    """The display that suits the console."""
-    return BarDisplay(console) if console.is_terminal else LineDisplay()
+def open_display(console: Console, work: str = "Indexing", done: str = "written") -> Display:
+    """The display that suits the console; `work` says what goes on, `done` what becomes of a good product."""
+    return BarDisplay(console, work) if console.is_terminal else LineDisplay(done)
 
 
 @asynccontextmanager
@@ -71,7 +71,8 @@ def log_to(console: Console, level: str) -> None:
 class BarDisplay:
     """A bar with rate and time left."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, work: str = "Indexing") -> None:
+        self._work = work
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -98,7 +99,7 @@ class BarDisplay:
         self._progress.update(self._waiting, description=what, completed=done, visible=done < 100)
 
     async def follow(self, tally: Tally, total: int) -> None:
-        task = self._progress.add_task("Indexing", total=max(total, 1), rate="", note="")
+        task = self._progress.add_task(self._work, total=max(total, 1), rate="", note="")
         began = time.monotonic()
         try:
             while True:
@@ -116,8 +117,9 @@ class BarDisplay:
 class LineDisplay:
     """A log line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, done: str = "written") -> None:
         self._said = ("", 0.0)
+        self._done = done
 
     def __enter__(self) -> Self:
         return self
@@ -141,12 +143,13 @@ class LineDisplay:
             rate = tally.worked / elapsed
             left = f"about {max(0, total - tally.progress) / rate:.0f} s left" if rate > 0 else "nothing done yet"
             _log.info(
-                "%d of about %d products, %.1f/s, %s; %d written, %d unchanged, %d rejected",
+                "%d of about %d products, %.1f/s, %s; %d %s, %d unchanged, %d rejected",
                 tally.progress,
                 total,
                 rate,
                 left,
                 tally.written,
+                self._done,
                 tally.unchanged,
                 tally.rejections,
             )

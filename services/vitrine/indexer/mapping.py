@@ -56,6 +56,11 @@ class ImageTemplate:
         """Columns of the file that the template reads (`id` is none of them)."""
         return frozenset(column for _, column, _ in self.pieces if column not in ("", "id"))
 
+    @property
+    def folder(self) -> str:
+        """The folder that every path begins with; empty when there is none."""
+        return self.pieces[0][0].rpartition("/")[0]
+
     def render(self, value_of: Callable[[str], str]) -> str:
         """The path, with `value_of(column)` in each placeholder. It is not checked here: see `catalogue.py`."""
         return "".join(before + (value_of(column)[:first] if column else "") for before, column, first in self.pieces)

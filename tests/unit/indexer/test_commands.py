@@ -1,12 +1,8 @@
-import json
-from pathlib import Path
-
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.fixtures.shop import Shop, product_ids
-from vitrine.errors import CatalogueInvalid, InvalidInput
+from vitrine.errors import InvalidInput
 from vitrine.indexer.commands import register
 
 
@@ -19,44 +15,6 @@ def app() -> typer.Typer:
 
 def failure(app: typer.Typer, *arguments: str) -> BaseException | None:
     return CliRunner().invoke(app, list(arguments)).exception
-
-
-def defective(shop: Shop) -> Path:
-    for product_id in product_ids(3):
-        shop.add(product_id)
-    shop.add_row("0999000001")
-    shop.add("0999000002", picture=b"nothing")
-    shop.add_line("\n")
-    return shop.write()
-
-
-def test_a_dry_run_says_what_would_be_rejected_and_writes_nothing(app: typer.Typer, shop: Shop) -> None:
-    folder = defective(shop)
-    before = sorted(path for path in folder.rglob("*"))
-    result = CliRunner().invoke(app, ["catalogue", "check", str(folder), "--json"])
-    assert result.exit_code == 0
-    content = json.loads(result.stdout)
-    assert (content["read"], content["written"], content["rejected"]) == (5, 3, 2)
-    assert content["rejected_by_reason"] == {"image_missing": 1, "image_unrecognised": 1}
-    assert content["ignored"] == {"blank_line": 1}
-    assert sorted(path for path in folder.rglob("*")) == before
-
-
-def test_a_dry_run_lists_rejections_where_it_is_told_to(app: typer.Typer, shop: Shop, tmp_path: Path) -> None:
-    rejects = tmp_path / "rejects.csv"
-    result = CliRunner().invoke(app, ["catalogue", "check", str(defective(shop)), "--rejects", str(rejects)])
-    assert result.exit_code == 0
-    assert "good" in result.stdout
-    assert len(rejects.read_text(encoding="utf-8").splitlines()) == 3
-
-
-def test_a_dry_run_can_be_limited(app: typer.Typer, shop: Shop) -> None:
-    result = CliRunner().invoke(app, ["catalogue", "check", str(defective(shop)), "--json", "--limit", "2"])
-    assert json.loads(result.stdout)["read"] == 2
-
-
-def test_a_dry_run_of_nothing_is_an_error(app: typer.Typer, tmp_path: Path) -> None:
-    assert isinstance(failure(app, "catalogue", "check", str(tmp_path / "none")), CatalogueInvalid)
 
 
 @pytest.mark.parametrize(

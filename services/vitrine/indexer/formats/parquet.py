@@ -59,7 +59,7 @@ class ParquetTable:
                     row += 1
                     yield _record(row, self._names, values)
         except (OSError, pa.ArrowException) as error:
-            raise CatalogueInvalid(f"{self._path} is damaged after row {row}: {error}") from error
+            raise CatalogueInvalid(f"{self._path} cannot be read beyond row {row}: {error}") from error
         if row != self.rows:
             raise CatalogueInvalid(f"{self._path} says that it has {self.rows} rows, and gives {row}.")
 
