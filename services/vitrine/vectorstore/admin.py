@@ -19,6 +19,7 @@ from vitrine.vectorstore.collection import (
     METRIC,
     PROPERTY_ATTEMPT,
     PROPERTY_BUILD_ID,
+    PROPERTY_BULK_SOURCE,
     PROPERTY_SEARCH_DEFAULTS,
     CollectionInfo,
     CollectionSpec,
@@ -193,6 +194,11 @@ class CollectionAdmin(CollectionReader):
         """Replaces the lineage of a collection, named by its own name; it survives a restart of Milvus."""
         until = self._until(deadline, waits=False)
         await self._set_property(name, PROPERTY_LINEAGE, lineage.as_text(), until)
+
+    async def record_bulk_source(self, name: str, digest: str, deadline: Deadline | None = None) -> None:
+        """Notes which bulk files a collection is being filled from, before any of them is."""
+        until = self._until(deadline, waits=False)
+        await self._set_property(name, PROPERTY_BULK_SOURCE, digest, until)
 
     async def _finish(
         self, spec: CollectionSpec, attempt: str, until: Deadline, on_progress: Progress | None

@@ -45,6 +45,7 @@ _DIMENSIONS = (2, 32_768)
 
 PROPERTY_BUILD_ID = "vitrine_build_id"
 PROPERTY_ATTEMPT = "vitrine_attempt"
+PROPERTY_BULK_SOURCE = "vitrine_bulk_source"
 PROPERTY_SEARCH_DEFAULTS = "vitrine_search_defaults"
 _PROPERTY_FIELDS = "vitrine_fields"
 _PROPERTY_INDEX = "vitrine_index"
@@ -127,6 +128,7 @@ class CollectionInfo:
         aliases: names that point at it now.
         group_name: what its catalogue calls the group column; empty when that is not known.
         lineage: where it comes from.
+        bulk_source: digest of the bulk files that it was made for; empty when it was not.
     """
 
     name: str
@@ -142,6 +144,7 @@ class CollectionInfo:
     aliases: tuple[str, ...]
     group_name: str = ""
     lineage: Lineage = NO_LINEAGE
+    bulk_source: str = ""
 
     @property
     def complete(self) -> bool:
@@ -204,6 +207,7 @@ def info_from(description: Mapping[str, Any], *, rows: int, loaded: bool) -> Col
             aliases=tuple(sorted(description.get("aliases", ()))),
             group_name=properties.get(_PROPERTY_GROUP_NAME, ""),
             lineage=Lineage.from_text(properties.get(PROPERTY_LINEAGE, "{}")),
+            bulk_source=properties.get(PROPERTY_BULK_SOURCE, ""),
         )
     except (KeyError, ValueError, TypeError, InvalidInput) as error:
         raise CollectionNotFound(
