@@ -17,6 +17,9 @@ BATCH_ROWS = 512
 BUFFER_BYTES = 1024 * 1024
 """Read from a column at a time: without it a whole row group's column is held, and writers make those of any size."""
 
+_DAMAGE = (OSError, ValueError, pa.ArrowException)
+"""What pyarrow raises over damaged files; ValueError for names that are no UTF-8."""
+
 
 class ParquetTable:
     """Reads columns by name. Records count from row 1.
@@ -42,8 +45,8 @@ class ParquetTable:
             )
             schema = self._file.schema_arrow
             self.rows = int(self._file.metadata.num_rows)
-        except (OSError, pa.ArrowException) as error:
-            raise CatalogueInvalid(f"{path} is no Parquet file that can be read: {error}") from error
+        except _DAMAGE as error:
+            raise CatalogueInvalid(f"{path} is no Parquet file that can be read: {_first_line(error)}") from error
         self.columns = tuple(schema.names)
         self._names = [name for name in self.columns if name in wanted]
         for name in dict.fromkeys(self._names):
@@ -58,8 +61,8 @@ class ParquetTable:
                 for values in zip(*columns, strict=True):
                     row += 1
                     yield _record(row, self._names, values)
-        except (OSError, pa.ArrowException) as error:
-            raise CatalogueInvalid(f"{self._path} cannot be read beyond row {row}: {error}") from error
+        except _DAMAGE as error:
+            raise CatalogueInvalid(f"{self._path} cannot be read beyond row {row}: {_first_line(error)}") from error
         if row != self.rows:
             raise CatalogueInvalid(f"{self._path} says that it has {self.rows} rows, and gives {row}.")
 
@@ -133,3 +136,7 @@ def _text(name: str, value: bytes) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RowNotUtf8(f"Column {name}: byte {error.start + 1} of the value is not UTF-8.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:300]
