@@ -12,6 +12,8 @@ QUERY_TRUNCATED = "query_truncated"
 """Warning: the text was longer than the model's context; its end had no influence."""
 DEPTH_REACHED = "depth_reached"
 """Warning: there may be more hits, but not within the depth that a walk by cursor, or a search by group, can reach."""
+PREVIOUS_COLLECTION = "previous_collection"
+"""Warning: the alias points at a collection of another model already; the one before it was searched."""
 
 
 @dataclass(frozen=True, slots=True)

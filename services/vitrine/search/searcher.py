@@ -1,7 +1,7 @@
 """A query becomes one vector, the vector becomes hits. The walk of a search reads straight down from here."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -13,7 +13,15 @@ from vitrine.search.facets import count_facets
 from vitrine.search.fetching import Fetching
 from vitrine.search.plan import Plan, make_plan
 from vitrine.search.query import Query, QueryEmbedder
-from vitrine.search.request import DEPTH_REACHED, Check, ImagePart, SearchRequest, SearchResult
+from vitrine.search.request import (
+    DEPTH_REACHED,
+    PREVIOUS_COLLECTION,
+    Check,
+    ImagePart,
+    SearchRequest,
+    SearchResult,
+)
+from vitrine.search.resolving import Resolved, Resolver
 from vitrine.search.selection import Selection
 from vitrine.settings import SearchSettings
 from vitrine.telemetry.stages import Stage, StageClock
@@ -36,6 +44,7 @@ class _Search:
     request: SearchRequest
     plan: Plan
     query: Query
+    previous: bool = False
     vector: Vectors | None = None
     found: Neighbours | None = None
     outcome: Outcome | None = None
@@ -71,6 +80,7 @@ class Searcher:
         self.vectors = vectors
         self._settings = settings or SearchSettings()
         self._cursors = Cursors.of(self._settings)
+        self._resolver = Resolver(directory, encoder.contract)
         self._embedder = QueryEmbedder(encoder, vectors)
         self._fetching = Fetching(vectors, self._cursors)
 
@@ -116,7 +126,7 @@ class Searcher:
         return tuple(
             await asyncio.gather(
                 _checked("triton", self.encoder.check_contract(deadline)),
-                _checked("collection", self._usable(collection, deadline)),
+                _checked("collection", self._resolver.resolve(collection, deadline)),
             )
         )
 
@@ -125,7 +135,9 @@ class Searcher:
     ) -> list[_Search | VitrineError]:
         """The steps of a search, one after the other, each for all searches at the same time."""
         with clock.stage(Stage.SEARCH):
-            prepared = await _together([self._prepare(request, deadline) for request in requests])
+            names = [request.collection for request in requests if request.cursor is None]
+            resolved = await self._resolver.resolve_all(names, deadline)
+            prepared = await _together([self._prepare(request, resolved, deadline) for request in requests])
         searches = [search for search in prepared if isinstance(search, _Search)]
         await self._embedder.embed([search.query for search in searches], deadline, clock)
         with clock.stage(Stage.SEARCH):
@@ -138,17 +150,23 @@ class Searcher:
                 await _together([self._finish(search, deadline, StageClock()) for search in finding])
         return prepared
 
-    async def _prepare(self, request: SearchRequest, deadline: Deadline) -> _Search | VitrineError:
+    async def _prepare(
+        self, request: SearchRequest, resolved: Mapping[str, Resolved | VitrineError], deadline: Deadline
+    ) -> _Search | VitrineError:
+        previous = False
         try:
             if request.cursor is None:
-                collection, position = await self._usable(request.collection, deadline), None
+                found = resolved[request.collection]
+                if isinstance(found, VitrineError):
+                    return found
+                collection, previous, position = found.collection, found.previous, None
             else:
                 position = self._cursors.read(request.cursor, await self._digest(request))
                 collection = await self._walked(request, position, deadline)
             plan = make_plan(request, collection, position, self._settings)
         except VitrineError as error:
             return error
-        return _Search(request, plan, Query(request.parts, collection.name))
+        return _Search(request, plan, Query(request.parts, collection.name), previous)
 
     async def _find(self, searches: list[_Search], deadline: Deadline) -> None:
         """Neighbours for searches that differ in their query alone."""
@@ -181,7 +199,11 @@ class Searcher:
             collection=plan.collection.name,
             model=contract.model,
             fingerprint=contract.fingerprint,
-            warnings=(*search.query.warnings, *((DEPTH_REACHED,) if deep else ())),
+            warnings=(
+                *search.query.warnings,
+                *((DEPTH_REACHED,) if deep else ()),
+                *((PREVIOUS_COLLECTION,) if search.previous else ()),
+            ),
             fields=plan.collection.fields,
             next_cursor=next_cursor,
             facets=count_facets(search.found, counted, plan.facets, self._settings.max_facet_values),
@@ -196,13 +218,6 @@ class Searcher:
         if not plan.paged or given >= self._settings.max_depth:
             return None, plan.paged
         return self._cursors.write(selection.position(await self._digest(request))), False
-
-    async def _usable(self, name: str, deadline: Deadline) -> CollectionInfo:
-        collection = await self.directory.resolve(name, deadline)
-        self.encoder.contract.require(collection.fingerprint, f"Collection {collection.name}")
-        if not collection.loaded:
-            raise CollectionNotReady(f"Collection {collection.name} is not loaded.", collection=collection.name)
-        return collection
 
     async def _walked(self, request: SearchRequest, position: Position, deadline: Deadline) -> CollectionInfo:
         """The collection that a walk began with, wherever the alias points now.

@@ -12,7 +12,7 @@ from vitrine.gateway.schemas.common import WHOLE, ItemId, ModelInfo, Request, Ti
 from vitrine.gateway.schemas.filters import FILTER_IN_JSON, TEXT_SCHEMA
 from vitrine.gateway.schemas.items import ItemAnswer
 from vitrine.gateway.schemas.written import WRITTEN_FLAG, WRITTEN_NUMBER, WRITTEN_WHOLE
-from vitrine.search.request import DEPTH_REACHED, QUERY_TRUNCATED
+from vitrine.search.request import DEPTH_REACHED, PREVIOUS_COLLECTION, QUERY_TRUNCATED
 
 MAX_PARTS: Final = 16
 """Parts of one query."""
@@ -262,7 +262,8 @@ class SearchOutcome(BaseModel):
     degraded: bool
     warnings: list[str] = Field(
         description=f"`{QUERY_TRUNCATED}`: a text was longer than the model reads. `{DEPTH_REACHED}`: there may be "
-        "more hits than a walk by cursor can reach.",
+        f"more hits than a walk by cursor can reach. `{PREVIOUS_COLLECTION}`: the alias points at a collection of "
+        "another model already; this server still has the model of the one before and searched that.",
         examples=[[QUERY_TRUNCATED]],
     )
 

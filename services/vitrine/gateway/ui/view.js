@@ -39,6 +39,7 @@ const STAGES = {
 const WARNINGS = {
   query_truncated: "The text is longer than the model can read: its end had no influence.",
   depth_reached: "There may be more, but not within the depth that one search reaches. Narrow it down.",
+  previous_collection: "A new version of this shop is being rolled out. This server still shows the one before.",
 };
 
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
