@@ -61,7 +61,7 @@ class IndexParams(ABC):
 
     @abstractmethod
     def search_params(self, overrides: Mapping[str, int], *, limit: int, reach: int = 0) -> dict[str, int]:
-        """What Milvus takes as `params` of one search.
+        """What Milvus takes as `params` of one search; also `rerank`, where a kind has it, for `VectorSearcher`.
 
         Args:
             overrides: settings of this search alone.

@@ -25,6 +25,12 @@ __all__ = [
     "parse_index",
 ]
 
+RERANK = "rerank"
+"""The one search setting that is Vitrine's own, not Milvus's: candidates for each hit, compared by their whole vectors;
+0 for none."""
+MAX_CANDIDATES = 2_048
+"""The most candidates of one query that are put in order; of 512 dimensions, their vectors are 4 MiB."""
+
 _REFINE_TYPES = ("SQ6", "SQ8", "FP16", "BF16", "FP32")
 
 
@@ -69,7 +75,45 @@ class _Inverted(IndexParams):
         return values
 
 
+class _Compressed(_Inverted):
+    """Lists of compressed vectors, whose hits can be compared again by their whole vectors (see `reranking`)."""
+
+    rerank: int
+
+    def search_params(self, overrides: Mapping[str, int], *, limit: int, reach: int = 0) -> dict[str, int]:
+        values = super().search_params(overrides, limit=limit, reach=reach)
+        if RERANK in overrides and values[RERANK] * limit > MAX_CANDIDATES:
+            most = MAX_CANDIDATES // limit
+            raise LimitExceeded(
+                f"rerank must be at most {most} to return {limit} hits, not {values[RERANK]}: "
+                f"{MAX_CANDIDATES} candidates can be compared.",
+                parameter=RERANK,
+                minimum=0,
+                maximum=most,
+            )
+        return values
+
+
+class _Refined(IndexParams):
+    """Indexes that keep a second, finer form of each vector when built with `refine`, and compare candidates by it."""
+
+    refine: bool
+
+    def build_params(self) -> dict[str, ParamValue]:
+        values = super().build_params()
+        return values if self.refine else {name: value for name, value in values.items() if name != "refine_type"}
+
+    def _searched(self, overrides: Mapping[str, int]) -> dict[str, int]:
+        if not self.refine and "refine_k" in overrides:
+            raise InvalidInput(
+                f"This {self.index_type} was built without refine: it takes no refine_k.", parameter="refine_k"
+            )
+        values = super()._searched(overrides)
+        return values if self.refine else {name: value for name, value in values.items() if name != "refine_k"}
+
+
 _LISTS: Mapping[str, Bounds] = {"nlist": (1, 65_536), "nprobe": (1, 65_536)}
+_RERANK: Mapping[str, Bounds] = {RERANK: (0, 64)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +144,7 @@ class Hnsw(_Graph):
 
 
 @dataclass(frozen=True)
-class HnswSq(_Graph):
+class HnswSq(_Refined, _Graph):
     """HNSW over vectors of fewer bits, optionally checked again with more of them."""
 
     M: int = 16
@@ -146,35 +190,38 @@ class IvfFlat(_Inverted):
 
 
 @dataclass(frozen=True)
-class IvfSq8(_Inverted):
+class IvfSq8(_Compressed):
     """As IVF_FLAT with one byte a dimension."""
 
     nlist: int = 1_024
     nprobe: int = 32
+    rerank: int = 0
 
     index_type = "IVF_SQ8"
     minimum_server = "2.0.0"
-    bounds = _LISTS
-    search_names = ("nprobe",)
+    bounds: ClassVar = {**_LISTS, **_RERANK}
+    search_names = ("nprobe", RERANK)
 
 
 @dataclass(frozen=True)
-class IvfPq(_Inverted):
+class IvfPq(_Compressed):
     """As IVF_FLAT with `m` codes of `nbits` bits a vector.
 
     Eight codes for 512 dimensions, a setting often seen, find a fifth of the true neighbours. More codes find more, and
-    building takes as many times longer: the default of 64 takes a thirty-second of the memory of full vectors.
+    building takes as many times longer: the default of 64 takes a thirty-second of the memory of full vectors. `rerank`
+    finds more without either (see docs/index-choice.md).
     """
 
     nlist: int = 1_024
     m: int = 64
     nbits: int = 8
     nprobe: int = 64
+    rerank: int = 0
 
     index_type = "IVF_PQ"
     minimum_server = "2.0.0"
-    bounds: ClassVar = {**_LISTS, "m": (1, 65_536), "nbits": (1, 16)}
-    search_names = ("nprobe",)
+    bounds: ClassVar = {**_LISTS, **_RERANK, "m": (1, 65_536), "nbits": (1, 16)}
+    search_names = ("nprobe", RERANK)
 
     def check_dimension(self, dimension: int) -> None:
         if dimension % self.m:
@@ -188,7 +235,7 @@ class IvfPq(_Inverted):
 
 
 @dataclass(frozen=True)
-class IvfRabitq(_Inverted):
+class IvfRabitq(_Refined, _Inverted):
     """One bit a dimension in lists, checked again with `refine_type`."""
 
     nlist: int = 1_024

@@ -1,22 +1,31 @@
 """Reads: nearest neighbours of vectors, items by their ids, and how many items share a value."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pymilvus.grpc_gen import common_pb2, milvus_pb2
+from pymilvus.grpc_gen import milvus_pb2
 
 from vitrine.domain import Deadline, FieldSpec, FieldValue, Hit, Vectors
 from vitrine.errors import InvalidInput, LimitExceeded
-from vitrine.vectorstore.collection import EMBEDDING, GROUP, ID, IMAGE_PATH, METRIC, TITLE
+from vitrine.vectorstore.collection import EMBEDDING, ID
 from vitrine.vectorstore.columns import can_be_id, values_in, vectors_in
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.filters import any_id_of, any_of, both
-from vitrine.vectorstore.index_params import IndexParams
+from vitrine.vectorstore.index_params import RERANK, IndexParams
 from vitrine.vectorstore.neighbours import Neighbours
+from vitrine.vectorstore.reranking import calls, candidates, reranked
+from vitrine.vectorstore.search_message import (
+    BOUNDED,
+    GUARANTEE,
+    STRONG,
+    by_vector,
+    key_values,
+    output_fields_of,
+    search_request,
+)
 
 MAX_NEIGHBOURS = 16_384
 """The most neighbours Milvus returns for one vector, skipped ones included."""
@@ -29,11 +38,6 @@ _IDS_PER_QUERY = 500
 _COUNTED_ROWS = 8_192
 _COUNTS_AT_ONCE = 8
 _COUNT = "count(*)"
-
-# Guarantee timestamps with a meaning of their own in Milvus: 0 waits for every write before the read, 2 for those older
-# than its bound.
-_STRONG, _BOUNDED = common_pb2.ConsistencyLevel.Strong, common_pb2.ConsistencyLevel.Bounded
-_GUARANTEE = {_STRONG: 0, _BOUNDED: 2}
 
 
 class VectorSearcher:
@@ -117,32 +121,44 @@ class VectorSearcher:
             wanted: what the caller of the API asked for, where `limit` is more than that: `params` must suffice for
                 these, and are raised for the rest.
             described: with title and picture. Without, and with few fields, a thousand rows take half the time.
+
+        With the search setting `rerank`, scores are those of whole vectors, and so is the order.
         """
         check_window(limit, offset, len(vectors))
         reach = limit + offset
-        request = milvus_pb2.SearchRequest(
-            collection_name=collection,
-            dsl=expression,
-            dsl_type=common_pb2.DslType.BoolExprV1,
-            placeholder_group=_placeholders(vectors),
-            nq=len(vectors),
-            output_fields=_output_fields(fields, described=described, with_vectors=with_vectors),
-            search_params=_key_values(
-                anns_field=EMBEDDING,
-                metric_type=METRIC,
-                topk=limit,
-                offset=offset,
-                round_decimal=-1,
-                params=json.dumps(
-                    index.search_params(params or {}, limit=reach if wanted is None else wanted, reach=reach)
-                ),
-            ),
-            consistency_level=_BOUNDED,
-            guarantee_timestamp=_GUARANTEE[_BOUNDED],
-        )
-        seconds = deadline.within(self._connection.settings.search_timeout_s)
-        answer = await self._connection.call("Search", request, seconds=seconds, doing="search", collection=collection)
-        return _by_vector(answer.results, fields, len(vectors))
+        settings = index.search_params(params or {}, limit=reach if wanted is None else wanted, reach=reach)
+        rerank = settings.pop(RERANK, 0)
+
+        async def ask(queries: Vectors, count: int, skipped: int, *, vectored: bool) -> Any:
+            output = output_fields_of(fields, described=described, with_vectors=vectored)
+            request = search_request(collection, queries, count, skipped, settings, output, expression)
+            seconds = deadline.within(self._connection.settings.search_timeout_s)
+            answer = await self._connection.call(
+                "Search", request, seconds=seconds, doing="search", collection=collection
+            )
+            return answer.results
+
+        if not rerank:
+            results = await ask(vectors, limit, offset, vectored=with_vectors)
+            return [Neighbours(*found, fields) for found in by_vector(results, len(vectors))]
+        count = candidates(rerank, reach, vectors.shape[1])
+        best: list[Neighbours] = []
+        for queries in calls(vectors, count):
+            found = by_vector(await ask(queries, count, 0, vectored=True), len(queries))
+            best += [
+                reranked(
+                    query,
+                    one.ids,
+                    one.positions,
+                    one.columns,
+                    fields,
+                    limit=limit,
+                    offset=offset,
+                    with_vectors=with_vectors,
+                )
+                for query, one in zip(queries, found, strict=True)
+            ]
+        return best
 
     async def vectors_of(
         self, collection: str, ids: Sequence[str], deadline: Deadline, *, strong: bool = False
@@ -178,7 +194,7 @@ class VectorSearcher:
         Args and errors as of `vectors_of`; `fields`, and vectors where they are wanted, are returned with each item.
         """
         found: dict[str, Hit] = {}
-        wanted = _output_fields(fields, described=True, with_vectors=with_vectors)
+        wanted = output_fields_of(fields, described=True, with_vectors=with_vectors)
         async for columns in self._slices(collection, ids, wanted, deadline, strong=strong):
             there = values_in(columns[ID])
             rows = range(len(there))
@@ -223,9 +239,9 @@ class VectorSearcher:
             collection_name=collection,
             expr=expression,
             output_fields=[column],
-            query_params=[] if limit is None else _key_values(limit=limit),
-            consistency_level=_BOUNDED,
-            guarantee_timestamp=_GUARANTEE[_BOUNDED],
+            query_params=[] if limit is None else key_values(limit=limit),
+            consistency_level=BOUNDED,
+            guarantee_timestamp=GUARANTEE[BOUNDED],
         )
         seconds = deadline.within(self._connection.settings.search_timeout_s)
         answer = await self._connection.call(
@@ -237,7 +253,7 @@ class VectorSearcher:
         self, collection: str, ids: Sequence[str], wanted: list[str], deadline: Deadline, *, strong: bool
     ) -> AsyncIterator[dict[str, Any]]:
         """Columns by name, for one slice of the ids after the other."""
-        level = _STRONG if strong else _BOUNDED
+        level = STRONG if strong else BOUNDED
         unique = [item_id for item_id in dict.fromkeys(ids) if can_be_id(item_id)]
         for start in range(0, len(unique), _IDS_PER_QUERY):
             request = milvus_pb2.QueryRequest(
@@ -245,7 +261,7 @@ class VectorSearcher:
                 expr=any_id_of(unique[start : start + _IDS_PER_QUERY]),
                 output_fields=[ID, *wanted],
                 consistency_level=level,
-                guarantee_timestamp=_GUARANTEE[level],
+                guarantee_timestamp=GUARANTEE[level],
             )
             seconds = deadline.within(self._connection.settings.search_timeout_s)
             answer = await self._connection.call(
@@ -268,32 +284,3 @@ def check_window(limit: int, offset: int, vectors: int = 1) -> None:
         )
     if not 1 <= vectors <= MAX_VECTORS:
         raise LimitExceeded(f"One call searches 1 to {MAX_VECTORS} vectors, not {vectors}.", maximum=MAX_VECTORS)
-
-
-def _placeholders(vectors: Vectors) -> bytes:
-    rows = np.ascontiguousarray(vectors, dtype="<f4")
-    placeholder = common_pb2.PlaceholderValue(
-        tag="$0", type=common_pb2.PlaceholderType.FloatVector, values=[row.tobytes() for row in rows]
-    )
-    return bytes(common_pb2.PlaceholderGroup(placeholders=[placeholder]).SerializeToString())
-
-
-def _key_values(**pairs: str | int) -> list[Any]:
-    return [common_pb2.KeyValuePair(key=key, value=str(value)) for key, value in pairs.items()]
-
-
-def _output_fields(fields: Sequence[FieldSpec], *, described: bool, with_vectors: bool) -> list[str]:
-    names = [GROUP, *([TITLE, IMAGE_PATH] if described else []), *(field.name for field in fields)]
-    return [*names, EMBEDDING] if with_vectors else names
-
-
-def _by_vector(results: Any, fields: Sequence[FieldSpec], vectors: int) -> list[Neighbours]:
-    """The answer's flat lists cut by vector."""
-    ids, scores = list(results.ids.str_id.data), np.clip(results.scores, -1.0, 1.0).tolist()
-    columns = {column.field_name: column for column in results.fields_data} if ids else {}
-    found: list[Neighbours] = []
-    start = 0
-    for count in [*results.topks, *([0] * (vectors - len(results.topks)))]:  # empty collections answer without counts
-        found.append(Neighbours(ids, scores, range(start, start + count), columns, fields))
-        start += count
-    return found

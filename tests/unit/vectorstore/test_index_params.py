@@ -13,6 +13,7 @@ from vitrine.vectorstore.index_params import (
     IvfFlat,
     IvfPq,
     IvfRabitq,
+    IvfSq8,
     index_from_description,
     parse_index,
 )
@@ -104,6 +105,44 @@ def test_a_search_may_not_ask_for_more_lists_than_there_are() -> None:
     assert IvfFlat(nlist=8, nprobe=16).search_params({}, limit=10) == {"nprobe": 8}
     with pytest.raises(LimitExceeded, match="nprobe must be at most nlist, which is 128, not 129"):
         index.search_params({"nprobe": 129}, limit=10)
+
+
+def test_compressed_kinds_can_be_reranked_within_what_can_be_compared() -> None:
+    assert IvfPq().search_params({}, limit=10)["rerank"] == 0
+    assert IvfPq(rerank=10).search_params({}, limit=10)["rerank"] == 10
+    assert IvfSq8().search_params({"rerank": 4}, limit=250)["rerank"] == 4
+    assert IvfPq(rerank=10).search_params({}, limit=250, reach=5_000)["rerank"] == 10
+    with pytest.raises(LimitExceeded, match="rerank must be at most 8 to return 250 hits, not 10") as caught:
+        IvfPq().search_params({"rerank": 10}, limit=250)
+    assert caught.value.details["maximum"] == 8
+    with pytest.raises(LimitExceeded, match="rerank must be a whole number from 0 to 64"):
+        IvfPq().search_params({"rerank": 65}, limit=10)
+    assert "rerank" not in IvfPq(rerank=10).build_params()
+
+
+@pytest.mark.parametrize("index", [Hnsw(), IvfFlat(), Flat(), HnswSq(), IvfRabitq(), DiskAnn()])
+def test_kinds_that_compare_whole_vectors_or_refine_themselves_are_not_reranked(index: IndexParams) -> None:
+    with pytest.raises(InvalidInput, match="takes no parameter 'rerank'"):
+        index.search_params({"rerank": 10}, limit=10)
+
+
+def test_refining_is_told_to_milvus_when_the_index_was_built_for_it() -> None:
+    built = {"M": 16, "efConstruction": 200, "sq_type": "SQ6", "refine": True, "refine_type": "FP16"}
+    index = HnswSq(sq_type="SQ6", refine_type="FP16", refine_k=3)
+    assert index.build_params() == built
+    assert index.search_params({}, limit=10) == {"ef": 64, "refine_k": 3}
+    assert index.search_params({"refine_k": 8}, limit=100) == {"ef": 100, "refine_k": 8}
+    assert IvfRabitq().build_params() == {"nlist": 1_024, "refine": True, "refine_type": "SQ8"}
+    assert IvfRabitq().search_params({}, limit=10) == {"nprobe": 64, "refine_k": 4, "rbq_query_bits": 0}
+
+
+@pytest.mark.parametrize("kind", [HnswSq, IvfRabitq])
+def test_an_index_without_a_finer_form_takes_no_refine_k(kind: type[HnswSq] | type[IvfRabitq]) -> None:
+    index = kind(refine=False)
+    assert "refine_type" not in index.build_params()
+    assert "refine_k" not in index.search_params({}, limit=10)
+    with pytest.raises(InvalidInput, match="was built without refine: it takes no refine_k"):
+        index.search_params({"refine_k": 2}, limit=10)
 
 
 @pytest.mark.parametrize("index", [Flat(), Hnsw(), IvfPq(), IvfRabitq()])
