@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from vitrine.errors import InvalidInput
-from vitrine.indexer import commands_catalogue
+from vitrine.indexer import commands_catalogue, commands_shards
 from vitrine.indexer.bulk import commands as commands_bulk
 from vitrine.indexer.display import log_to, open_display
 from vitrine.indexer.report import Summary
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     """Adds `index`, which is a verb and a group of verbs, `catalogue` and `bulk`."""
     group = typer.Typer(name="index", invoke_without_command=True)
     group.callback()(index)
+    commands_shards.register(group)
     app.add_typer(group)
     commands_catalogue.register(app)
     commands_bulk.register(app)
@@ -78,6 +79,12 @@ def index(
     shards: Annotated[
         int | None, typer.Option(min=1, help="As --shard, with the number of this pod of a Kubernetes Indexed Job.")
     ] = None,
+    round_name: Annotated[
+        str,
+        typer.Option(
+            "--round", help="Name of the shards' common round, for `finish`; by default made from the catalogue."
+        ),
+    ] = "",
     new: Annotated[
         bool, typer.Option("--new", help="Build the next version beside the live collection, for `vitrine promote`.")
     ] = False,
@@ -109,6 +116,7 @@ def index(
         max_rejects=max_rejects,
         prune=PruneRule(max_prune, prune_rejected, prune_unknown) if prune or prune_rejected or prune_unknown else None,
         shard=_shard(shard, shards),
+        round=round_name,
         new=new,
         into=into,
     )

@@ -1,5 +1,6 @@
 """Composition root of the batch process: opens the source, the model and Milvus, and runs."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -11,12 +12,15 @@ from vitrine.indexer.candidate import open_candidate
 from vitrine.indexer.catalogue import Catalogue
 from vitrine.indexer.control import RunControl, stopped_by_signals
 from vitrine.indexer.display import Display
+from vitrine.indexer.kept import shard_folder
 from vitrine.indexer.ledger import exclusive_lock
 from vitrine.indexer.ledger_files import LedgerFolder
 from vitrine.indexer.mapping import load_mapping
 from vitrine.indexer.pruning import MilvusShelf, PruneRule
 from vitrine.indexer.report import Summary
-from vitrine.indexer.run import RunFiles, RunRules, open_run
+from vitrine.indexer.run import Run, RunFiles, RunRules, open_run
+from vitrine.indexer.shard_report import new_report, round_id
+from vitrine.indexer.shard_target import join_target
 from vitrine.indexer.sharding import WHOLE, Shard
 from vitrine.indexer.sources import FIRST_ANSWER, Source, open_catalogue_source, open_kept_source
 from vitrine.indexer.target import Target, Wanted, open_target, require_alias
@@ -45,6 +49,7 @@ class IndexRequest:
         max_rejects: more than this many fail the run.
         prune: what to delete once the source was read to its end; None: nothing.
         shard: the part of the source to index; the alias is then left to `vitrine index finish`.
+        round: names what the shards of one round have in common; empty: derived from the source.
         new: build a candidate beside the live collection, under the alias' next version.
         into: build a candidate of this name.
     """
@@ -63,6 +68,7 @@ class IndexRequest:
     max_rejects: int | None = None
     prune: PruneRule | None = None
     shard: Shard = WHOLE
+    round: str = ""
     new: bool = False
     into: str | None = None
 
@@ -126,10 +132,35 @@ async def run_index(request: IndexRequest, settings: Settings, display: Display)
                 MilvusShelf(target.info.name, admin, writer, VectorSearcher(connection)),
             )
         )
-        return await run.go(display)
+        if request.shard == WHOLE:
+            return await run.go(display)
+        return await _reported(request, source, target, folder, run, display)
+
+
+async def _reported(
+    request: IndexRequest, source: Source, target: Target, folder: LedgerFolder, run: Run, display: Display
+) -> Summary:
+    """Runs a shard, which says at once that it began, so that a report of an earlier round misleads nobody."""
+    header = source.header
+    name = request.round or await asyncio.to_thread(
+        round_id,
+        source.path,
+        mapping_digest=header.mapping_digest,
+        fingerprint=header.fingerprint,
+        shards=request.shard.count,
+    )
+    report = new_report(request.shard, name, request.collection, target.info, candidate=target.candidate)
+    path = folder.report(request.collection, request.shard)
+    await asyncio.to_thread(report.write, path)
+    summary = await run.go(display)
+    complete = not summary.interrupted and summary.failure is None and request.limit is None
+    await asyncio.to_thread(report.after(summary, complete=complete).write, path)
+    return summary
 
 
 async def _open_target(request: IndexRequest, admin: CollectionAdmin, wanted: Wanted, on_progress: Progress) -> Target:
+    if request.shard != WHOLE:
+        return await join_target(admin, wanted, request.shard, request.into, on_progress)
     if request.new or request.into is not None:
         return await open_candidate(admin, wanted, request.into or "", on_progress)
     return await open_target(admin, wanted, on_progress)
@@ -168,7 +199,10 @@ def _files(request: IndexRequest, folder: LedgerFolder, collection: str) -> RunF
     ledger = folder.ledger(collection, request.shard)
     if request.ledger is not None and request.shard == WHOLE:
         ledger = LedgerFolder(request.ledger).ledger(collection) if request.ledger.is_dir() else request.ledger
-    return RunFiles(ledger, request.rejects or ledger.with_suffix(".rejects.csv"), request.keep_embeddings)
+    kept = request.keep_embeddings
+    if kept is not None and request.shard != WHOLE:
+        kept = shard_folder(kept, request.shard)
+    return RunFiles(ledger, request.rejects or ledger.with_suffix(".rejects.csv"), kept)
 
 
 def _rules(request: IndexRequest) -> RunRules:

@@ -17,10 +17,12 @@ import pyarrow.parquet as pq
 
 from vitrine.domain import FieldSpec, FieldType
 from vitrine.errors import ContractMismatch, InvalidInput
+from vitrine.indexer.sharding import Shard
 from vitrine.indexer.states import Embedded, Mark
 
 PART_BYTES = 8 * 1024 * 1024  # of vectors: about 4,000 products of 512 dimensions
 HEADER_KEY = b"vitrine"
+_SHARD = re.compile(r"shard-[0-9]+-of-[0-9]+")
 _PART = re.compile(r"part-(?P<number>[0-9]{6})\.parquet")
 _ARROW_TYPES = {
     FieldType.TEXT: pa.string(),
@@ -86,7 +88,26 @@ def parts_of(folder: Path) -> list[Path]:
     """The folder's complete parts in their order; a folder that does not exist has none."""
     if not folder.is_dir():
         return []
-    return sorted(entry for entry in folder.iterdir() if _PART.fullmatch(entry.name))
+    folders = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir() and _SHARD.fullmatch(entry.name))]
+    return [part for one in folders for part in sorted(one.iterdir()) if _PART.fullmatch(part.name)]
+
+
+def shard_folder(folder: Path, shard: Shard) -> Path:
+    """Where one shard keeps its parts, since two processes cannot number theirs together.
+
+    Raises:
+        KeptEmbeddingsInvalid: the folder was kept by an undivided run or by another number of shards; which of two
+            states of one product is the later could not be told.
+    """
+    mine = f"of-{shard.count}"
+    if folder.is_dir():
+        for entry in folder.iterdir():
+            others = _SHARD.fullmatch(entry.name) and not entry.name.endswith(f"-{mine}")
+            if others or _PART.fullmatch(entry.name):
+                raise KeptEmbeddingsInvalid(
+                    f"{folder} holds {entry.name}, which {shard.count} shards did not keep; use another folder."
+                )
+    return folder / shard.suffix.removeprefix(".")
 
 
 def common_header(parts: Sequence[Path]) -> KeptHeader:

@@ -30,6 +30,11 @@ class LedgerFolder:
         """JSON file in which a shard says how far it is."""
         return self.path / f"{alias}{shard.suffix}.json"
 
+    def newest_shards(self, alias: str) -> int | None:
+        """Into how many shards the catalogue was split the last time; None when no shard ever reported."""
+        reports = sorted(self.path.glob(f"{alias}.shard-*-of-*.json"), key=lambda path: path.stat().st_mtime)
+        return int(reports[-1].stem.rsplit("-", 1)[1]) if reports else None
+
     def ledgers(self, collection: str) -> list[Path]:
         """All ledgers of a collection: of undivided runs first, then of shards."""
         whole = self.ledger(collection)

@@ -1,0 +1,101 @@
+"""Products that left the catalogue, on the real engines."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.indexing import Indexing, Shelf
+from tests.fixtures.shop import Shop, product_ids
+from tests.fixtures.stack import RunningStack
+from vitrine.indexer.ledger import Ledger, RunNote
+from vitrine.vectorstore.connection import MilvusConnection
+from vitrine.vectorstore.writer import CollectionWriter
+
+ALIAS = "pruned"
+IDS = product_ids(30)
+
+
+class Shrinking:
+    """A collection of thirty products, which the tests below take from and add to."""
+
+    def __init__(self, shop: Shop, indexing: Indexing) -> None:
+        self.shop = shop
+        self.indexing = indexing
+        for product_id in IDS:
+            shop.add(product_id)
+        self.whole = list(shop.lines)
+        self.keep(IDS)
+        indexing.index(shop.folder, ALIAS)
+
+    def keep(self, ids: list[str]) -> None:
+        """Writes the catalogue with these products alone."""
+        self.shop.lines = [line for line in self.whole if str(line)[:10] in ids]
+        self.shop.write()
+
+    @property
+    def ledger(self) -> Path:
+        return self.indexing.state_dir / "ledger" / f"{ALIAS}_v1.sqlite"
+
+
+@pytest.fixture(scope="module")
+def shrinking(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Shrinking:
+    folder = tmp_path_factory.mktemp("pruned")
+    return Shrinking(Shop(folder / "shop"), Indexing(stack.settings, folder / "state"))
+
+
+async def test_what_left_the_catalogue_stays_until_it_is_pruned(shrinking: Shrinking, shelf: Shelf) -> None:
+    shrinking.keep(IDS[2:])
+    kept = shrinking.indexing.index(shrinking.shop.folder, ALIAS).summary
+    assert (kept["deleted"], kept["in_collection"]) == (0, 30)
+    pruned = shrinking.indexing.index(shrinking.shop.folder, ALIAS, "--prune").summary
+    assert (pruned["deleted"], pruned["in_collection"], pruned["expected"]) == (2, 28, 28)
+    assert await shelf.ids(ALIAS) == IDS[2:]
+    # What comes back is written like any other product.
+    shrinking.keep(IDS)
+    assert shrinking.indexing.index(shrinking.shop.folder, ALIAS, "--prune").counts["written"] == 2
+    assert await shelf.ids(ALIAS) == IDS
+
+
+async def test_a_catalogue_that_lost_too_much_prunes_nothing(shrinking: Shrinking, shelf: Shelf) -> None:
+    shrinking.keep(IDS[20:])
+    ended = shrinking.indexing.run("--catalogue", shrinking.shop.folder, "--collection", ALIAS, "--prune")
+    assert (ended.status, ended.summary["error"]["code"]) == (2, "prune_refused")
+    assert await shelf.ids(ALIAS) == IDS
+    shrinking.keep(IDS)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_run_killed_within_its_deletions_is_finished_by_the_next(
+    shrinking: Shrinking, shelf: Shelf, stack: RunningStack, asked: bool
+) -> None:
+    """`asked`: it was killed after Milvus deleted the rows and before the ledger knew, else before Milvus was asked."""
+    left = IDS[1:]
+    shrinking.keep(left)
+    info = await shelf.info(ALIAS)
+    with Ledger(shrinking.ledger, build_id=info.build_id, fingerprint=info.fingerprint) as ledger:
+        ledger.begin_run(RunNote("articles.csv", "hm"))
+        ledger.mark_present((product_id, None) for product_id in left)
+        ledger.decide_deletion(rejected=False)
+    if asked:
+        async with await MilvusConnection.open(stack.settings.milvus) as connection:
+            assert await CollectionWriter(connection, info).delete(IDS[:1]) == IDS[:1]
+    summary = shrinking.indexing.index(shrinking.shop.folder, ALIAS).summary
+    assert summary["deleted"] == 1
+    assert await shelf.ids(ALIAS) == left
+    shrinking.keep(IDS)
+    shrinking.indexing.index(shrinking.shop.folder, ALIAS)
+    assert await shelf.ids(ALIAS) == IDS
+
+
+async def test_rows_left_over_by_a_lost_ledger_can_be_pruned(shrinking: Shrinking, shelf: Shelf) -> None:
+    for path in shrinking.ledger.parent.glob(f"{ALIAS}_v1.sqlite*"):
+        path.unlink()
+    shrinking.keep(IDS[1:])
+    known = shrinking.indexing.run("--catalogue", shrinking.shop.folder, "--collection", ALIAS, "--prune").summary
+    assert (known["deleted"], known["expected"], known["in_collection"]) == (0, 29, 30)
+    assert shrinking.indexing.index(shrinking.shop.folder, ALIAS, "--prune-unknown").summary["deleted"] == 1
+    assert await shelf.ids(ALIAS) == IDS[1:]
+    database = sqlite3.connect(shrinking.ledger)
+    assert database.execute("SELECT how, complete FROM runs").fetchall() == [("done", 1)] * 2
+    database.close()
