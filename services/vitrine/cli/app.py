@@ -13,7 +13,7 @@ from vitrine.indexer import commands as indexing
 from vitrine.local import commands as stack
 from vitrine.models import commands as models
 from vitrine.promotion import commands as promotion
-from vitrine.tuning import commands_plan
+from vitrine.tuning import commands_plan, commands_tune
 
 EXIT_FAILED = 1
 EXIT_INVALID_INPUT = 2
@@ -28,7 +28,10 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for package in (demo, search, keys, stack, indexing, models, commands_evaluate, commands_plan, promotion):
+    for package in (
+        *(demo, search, keys, stack, indexing, models, promotion),
+        *(commands_evaluate, commands_plan, commands_tune),
+    ):
         package.register(app)
     return app
 

@@ -1,0 +1,251 @@
+"""Composition root of `vitrine tune`: opens Milvus and, for texts, the model; chooses, and writes the choice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vitrine.domain import Deadline
+from vitrine.embedding.encoder import Encoder, open_encoder
+from vitrine.errors import (
+    ContractMismatch,
+    DeadlineExceeded,
+    InvalidInput,
+    LimitExceeded,
+    ModelInvalid,
+    Unavailable,
+    VitrineError,
+)
+from vitrine.settings import Settings
+from vitrine.tuning.frontier import Point
+from vitrine.tuning.queries import QueryKind, QuerySet, image_queries, read_texts, split, text_queries, titles
+from vitrine.tuning.trial_builds import LONGEST, drop_leftovers, trial_build
+from vitrine.tuning.truth import exact_neighbours
+from vitrine.tuning.tuner import Checked, Questions, Target, Tuner, require_enough
+from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.collection import CollectionInfo
+from vitrine.vectorstore.connection import MilvusConnection
+from vitrine.vectorstore.index_params import IndexParams
+from vitrine.vectorstore.searcher import VectorSearcher
+
+HELD_OUT: Final = 0.5
+"""Share of the queries that have no part in the choice."""
+MAX_BUILDS: Final = 16
+
+_TRITON_S: Final = 5.0
+
+OnProgress = Callable[[str, float], None]
+
+
+class TargetNotReached(VitrineError):
+    """No setting of the collection meets the target, or none that does holds on the held-out queries."""
+
+    code = "target_not_reached"
+
+
+@dataclass(frozen=True, slots=True)
+class TuneRequest:
+    """What `vitrine tune` shall do.
+
+    Args:
+        collection: a name or an alias.
+        target: to be met.
+        queries: in all; half of them are held out.
+        kind: of the queries; None: texts where the model answers, else pictures of the collection.
+        texts: file of them, one a line; None: titles of products.
+        builds: other indexes to try on copies of the collection.
+        max_builds: the most of them.
+        max_minutes: the longest that all of it may take.
+        dry_run: write nothing.
+    """
+
+    collection: str
+    target: Target
+    queries: int = 400
+    kind: QueryKind | None = None
+    texts: Path | None = None
+    builds: tuple[IndexParams, ...] = ()
+    max_builds: int = 4
+    max_minutes: float = 20.0
+    dry_run: bool = False
+
+    def check(self) -> None:
+        """Raises InvalidInput, LimitExceeded: parts that exclude each other, or a figure out of bounds."""
+        if self.texts is not None and self.kind is QueryKind.IMAGE:
+            raise InvalidInput("A file of texts and queries by picture exclude each other.")
+        longest = LONGEST.total_seconds() / 60
+        if not 0 < self.max_minutes <= longest:
+            raise LimitExceeded(f"max-minutes must be more than 0 and at most {longest:g}.", maximum=longest)
+        most = min(self.max_builds, MAX_BUILDS)
+        if len(self.builds) > most:
+            raise LimitExceeded(
+                f"{len(self.builds)} trial builds are more than {most}; see --max-builds.", maximum=most
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What was found.
+
+    Args:
+        collection: as it was before.
+        asked: what the queries were, for people.
+        queries: how many chose, and how many checked.
+        points: every setting that was timed.
+        checked: those checked with the held-out queries; the last holds unless none does.
+        build: a trial build that meets the target, and does so quicker than the collection; None: there is none.
+        notes: what could not be done.
+        written: whether the choice is the collection's default by now.
+    """
+
+    request: TuneRequest
+    collection: CollectionInfo
+    asked: str
+    queries: tuple[int, int]
+    points: tuple[Point, ...]
+    checked: tuple[Checked, ...]
+    build: Checked | None
+    notes: tuple[str, ...]
+    written: bool
+
+    @property
+    def chosen(self) -> Checked | None:
+        """What is, or would be, written."""
+        return self.checked[-1] if self.checked and self.checked[-1].holds else None
+
+
+async def run_tune(request: TuneRequest, settings: Settings, on_progress: OnProgress) -> Tuned:
+    """Looks for settings that meet the target and makes them the collection's defaults.
+
+    Where nothing meets it, that comes back in the answer, and nothing is written.
+
+    Raises:
+        CollectionNotFound, CollectionNotReady: there is no such collection, or it cannot be searched.
+        ContractMismatch: texts were asked for, and another model than the collection's would embed them.
+        InvalidInput, LimitExceeded: see `TuneRequest.check`; or too few queries.
+        VectorStoreUnavailable, EncoderUnavailable, DeadlineExceeded
+    """
+    request.check()
+    deadline = Deadline.after(request.max_minutes * 60)
+    async with await MilvusConnection.open(settings.milvus) as connection:
+        admin, searcher = CollectionAdmin(connection), VectorSearcher(connection)
+        info = await admin.describe(request.collection)
+        await admin.wait_index_served(info.name, deadline=deadline, on_progress=on_progress)
+        asked, queries = await _queries(request, settings, admin, searcher, info, deadline)
+        questions = await _questions(request, admin, info, queries, deadline, on_progress)
+        tuner = Tuner(searcher, questions, request.target, deadline, on_progress)
+        points = await tuner.explore(info, own=True)
+        checked = await tuner.check(points)
+        others, build, notes = await _try_builds(request, connection, info, tuner, deadline, on_progress)
+        tuned = Tuned(
+            request=request,
+            collection=info,
+            asked=asked,
+            queries=(len(questions.tuning), len(questions.held_out)),
+            points=(*points, *others),
+            checked=tuple(checked),
+            build=build if build is not None and _quicker(build, checked) else None,
+            notes=tuple(notes),
+            written=bool(checked) and checked[-1].holds and not request.dry_run,
+        )
+        if tuned.written:
+            await admin.set_search_defaults(info.name, checked[-1].point.index.search_settings())
+        return tuned
+
+
+async def _queries(
+    request: TuneRequest,
+    settings: Settings,
+    admin: CollectionAdmin,
+    searcher: VectorSearcher,
+    info: CollectionInfo,
+    deadline: Deadline,
+) -> tuple[str, QuerySet]:
+    """The queries, and what they are in words."""
+    if request.kind is not QueryKind.IMAGE:
+        try:
+            async with open_encoder(settings) as encoder:
+                await _require_same_model(encoder, info)
+                return await _texts(request, encoder, admin, searcher, info, deadline)
+        except (Unavailable, ContractMismatch, ModelInvalid, DeadlineExceeded):
+            if request.kind is QueryKind.TEXT or request.texts is not None:
+                raise
+    queries = await image_queries(admin, searcher, info.name, request.queries, deadline)
+    return "pictures of the collection", queries
+
+
+async def _require_same_model(encoder: Encoder, info: CollectionInfo) -> None:
+    await encoder.check_contract(Deadline.after(_TRITON_S))
+    if encoder.contract.fingerprint != info.fingerprint:
+        raise ContractMismatch(
+            f"Collection {info.name} was built with model fingerprint {info.fingerprint}; texts would be embedded by "
+            f"{encoder.contract.fingerprint}.",
+            owner=info.name,
+            expected=info.fingerprint,
+            found=encoder.contract.fingerprint,
+        )
+
+
+async def _texts(
+    request: TuneRequest,
+    encoder: Encoder,
+    admin: CollectionAdmin,
+    searcher: VectorSearcher,
+    info: CollectionInfo,
+    deadline: Deadline,
+) -> tuple[str, QuerySet]:
+    if request.texts is not None:
+        told, texts = f"texts of {request.texts.name}", read_texts(request.texts, request.queries)
+    else:
+        told = "titles of products, as texts"
+        texts = await titles(admin, searcher, info.name, request.queries, deadline)
+    return told, await text_queries(encoder, texts, deadline)
+
+
+async def _questions(
+    request: TuneRequest,
+    admin: CollectionAdmin,
+    info: CollectionInfo,
+    queries: QuerySet,
+    deadline: Deadline,
+    on_progress: OnProgress,
+) -> Questions:
+    require_enough(queries)
+    tuning, held_out = split(queries, HELD_OUT)
+    rows = max(1, info.rows)
+    tuning_truth, held_out_truth = await exact_neighbours(
+        admin.vectors(info.name, info.dimension, deadline),
+        [tuning, held_out],
+        request.target.k,
+        lambda seen: on_progress("exact neighbours", min(1.0, seen / rows)),
+    )
+    return Questions(tuning, tuning_truth, held_out, held_out_truth)
+
+
+async def _try_builds(
+    request: TuneRequest,
+    connection: MilvusConnection,
+    info: CollectionInfo,
+    tuner: Tuner,
+    deadline: Deadline,
+    on_progress: OnProgress,
+) -> tuple[list[Point], Checked | None, list[str]]:
+    """Points of each trial build, the quickest that holds, and why others were not tried."""
+    points: list[Point] = []
+    holding: list[Checked] = []
+    notes: list[str] = []
+    if request.builds:
+        await drop_leftovers(CollectionAdmin(connection))
+    for index in request.builds:
+        try:
+            async with trial_build(connection, info, index, deadline, on_progress) as copy:
+                found = await tuner.explore(copy, own=False)
+                points += found
+                holding += [checked for checked in await tuner.check(found) if checked.holds]
+        except (InvalidInput, DeadlineExceeded) as error:
+            notes.append(f"{index.index_type} was not tried to its end: {error.message}")
+    return points, min(holding, key=lambda one: one.point.p50_ms, default=None), notes
+
+
+def _quicker(build: Checked, checked: list[Checked]) -> bool:
+    return not (checked and checked[-1].holds) or build.point.p50_ms < checked[-1].point.p50_ms
