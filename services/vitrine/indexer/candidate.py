@@ -105,6 +105,8 @@ async def _unfinished_or_next(admin: CollectionAdmin, wanted: Wanted) -> tuple[C
     for _, info in sorted(versions.items(), reverse=True):
         if not info.complete or info.aliases or info.lineage.alias != wanted.alias or _was_settled(info):
             continue
+        if info.bulk_source:  # files that a bulk import was given may still arrive, and would double what is upserted
+            continue
         try:
             require_same(info, wanted)
         except (ContractMismatch, CollectionDiffers) as difference:

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,14 +15,13 @@ from vitrine.errors import InvalidInput
 from vitrine.indexer import commands_catalogue, commands_shards
 from vitrine.indexer.bulk import commands as commands_bulk
 from vitrine.indexer.display import log_to, open_display
+from vitrine.indexer.index_option import index_of_options
 from vitrine.indexer.report import Summary
 from vitrine.indexer.sharding import WHOLE, Shard
 from vitrine.settings import read_settings
 
 # Milvus's client takes half a second to import: only the verbs that need it do so, inside their functions, or
 # `vitrine search` and `vitrine status` would pay for it too.
-if TYPE_CHECKING:
-    from vitrine.vectorstore.index_params import IndexParams
 
 _Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")]
 _Mapping = Annotated[str, typer.Option(help="The catalogue's mapping: a TOML file, or hm, which ships.")]
@@ -106,7 +105,7 @@ def index(
         catalogue=catalogue,
         mapping=mapping,
         from_embeddings=from_embeddings,
-        index=_index(index, index_param or []),
+        index=index_of_options(index, index_param or []),
         reindex=reindex,
         compare_contents=compare_contents,
         limit=limit,
@@ -148,21 +147,6 @@ def _shard(shard: str | None, shards: int | None) -> Shard:
     if shards is not None:
         return Shard.of_job(shards, os.environ)
     return WHOLE if shard is None else Shard.parse(shard)
-
-
-def _index(name: str | None, parameters: list[str]) -> "IndexParams | None":
-    """Raises InvalidInput: a parameter without an index, or not of the form NAME=VALUE."""
-    from vitrine.vectorstore.index_params import parse_index
-
-    if name is None:
-        if parameters:
-            raise InvalidInput("--index-param needs --index.")
-        return None
-    pairs = [parameter.partition("=") for parameter in parameters]
-    wrong = [name for name, equals, value in pairs if not (name and equals and value)]
-    if wrong:
-        raise InvalidInput(f"--index-param {wrong[0]!r} is not of the form NAME=VALUE.")
-    return parse_index(name, {key.strip(): value.strip() for key, _, value in pairs})
 
 
 def _run(work: Coroutine[Any, Any, Summary]) -> Summary:

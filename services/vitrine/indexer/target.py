@@ -165,7 +165,8 @@ async def _unfinished(admin: CollectionAdmin, wanted: Wanted) -> CollectionInfo 
     versions = [
         (version, info)
         for info in await admin.list(counted=False)
-        if not info.aliases and (version := version_of(info.name, wanted.alias)) is not None
+        # Files that a bulk import was given may still arrive, and would double what is upserted.
+        if not info.aliases and not info.bulk_source and (version := version_of(info.name, wanted.alias)) is not None
     ]
     for _, info in sorted(versions, key=lambda pair: pair[0], reverse=True):
         if not info.complete:
