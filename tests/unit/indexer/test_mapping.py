@@ -4,7 +4,7 @@ import pytest
 
 from vitrine.domain import FieldType
 from vitrine.errors import CatalogueInvalid
-from vitrine.indexer.mapping import RESERVED_FIELDS, ImageTemplate, load_mapping
+from vitrine.indexer.mapping import RESERVED_FIELDS, CatalogueMapping, ImageTemplate, load_mapping
 from vitrine.vectorstore.collection import RESERVED_NAMES
 
 MINIMAL = """
@@ -19,7 +19,7 @@ column = "name"
 """
 
 
-def load(tmp_path: Path, text: str) -> object:
+def load(tmp_path: Path, text: str) -> CatalogueMapping:
     path = tmp_path / "mapping.toml"
     path.write_text(text, encoding="utf-8")
     return load_mapping(str(path))
@@ -54,7 +54,7 @@ def test_a_template_says_nothing_else(template: str) -> None:
 
 def test_a_minimal_mapping_is_enough(tmp_path: Path) -> None:
     mapping = load(tmp_path, MINIMAL)
-    assert mapping.delimiter == ","  # type: ignore[attr-defined]
+    assert mapping.delimiter == ","
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_wrong_in_a_mapping_is_named(tmp_path: Path, change: tuple[str, 
     text = MINIMAL.replace(*change)
     if message is None:
         # `picture!r` is a column's name like any other: it is looked up in the header, and never evaluated.
-        assert load(tmp_path, text).template.columns == {"picture!r"}  # type: ignore[attr-defined]
+        assert load(tmp_path, text).template.columns == {"picture!r"}
         return
     with pytest.raises(CatalogueInvalid, match=message):
         load(tmp_path, text)
@@ -110,5 +110,55 @@ def test_broken_toml_is_named(tmp_path: Path) -> None:
 def test_the_digest_changes_with_the_content(tmp_path: Path) -> None:
     one = load(tmp_path, MINIMAL)
     other = load(tmp_path, MINIMAL.replace('"name"', '"label"'))
-    assert one.digest != other.digest  # type: ignore[attr-defined]
-    assert one.digest == load(tmp_path, MINIMAL + "# a comment\n").digest  # type: ignore[attr-defined]
+    assert one.digest != other.digest
+    assert one.digest == load(tmp_path, MINIMAL + "# a comment\n").digest
+
+
+@pytest.mark.parametrize(
+    ("file", "file_format", "delimiter"),
+    [
+        ("items.csv", "csv", ","),
+        ("items.TSV", "tsv", "\t"),
+        ("items.tab", "tsv", "\t"),
+        ("items.jsonl", "jsonl", ","),
+        ("export/items.ndjson", "jsonl", ","),
+        ("items.parquet", "parquet", ","),
+        ("items", "csv", ","),
+    ],
+)
+def test_the_format_is_what_the_files_suffix_says(tmp_path: Path, file: str, file_format: str, delimiter: str) -> None:
+    mapping = load(tmp_path, MINIMAL.replace("items.csv", file))
+    assert (mapping.format, mapping.delimiter, mapping.quoted) == (file_format, delimiter, True)
+
+
+def test_the_format_can_be_said(tmp_path: Path) -> None:
+    mapping = load(tmp_path, 'format = "tsv"\nquoted = false\n' + MINIMAL)
+    assert (mapping.format, mapping.delimiter, mapping.quoted) == ("tsv", "\t", False)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ('format = "xml"\n', "format"),
+        ('format = "parquet"\ndelimiter = ";"\n', "delimiter mean"),
+        ('format = "jsonl"\nquoted = true\n', "quoted mean"),
+        ('delimiter = "::"\n', "delimiter"),
+    ],
+)
+def test_keys_that_do_not_suit_the_format_are_refused(tmp_path: Path, more: str, message: str) -> None:
+    with pytest.raises(CatalogueInvalid, match=message):
+        load(tmp_path, more + MINIMAL)
+
+
+def test_the_columns_that_are_read_and_those_that_must_be_there(tmp_path: Path) -> None:
+    mapping = load(
+        tmp_path,
+        MINIMAL.replace("{picture}", "{season}/{id}.jpg")
+        + '[group]\ncolumn = "design"\n[[fields]]\nname = "price"\ntype = "number"\noptional = true\n'
+        + '[[fields]]\nname = "colour"\ncolumn = "Farbe"\ntype = "text"\n',
+    )
+    assert mapping.identifying_columns == {"sku", "season", "design"}
+    assert mapping.required_columns == {"sku", "season", "design", "name", "Farbe"}
+    assert mapping.columns == {"sku", "season", "design", "name", "Farbe", "price"}
+    assert mapping.template.folder == ""
+    assert ImageTemplate.parse("a/b/c{id}.jpg").folder == "a/b"
