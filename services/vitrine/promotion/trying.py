@@ -16,9 +16,6 @@ from vitrine.vectorstore.admin import CollectionAdmin, Progress
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.searcher import VectorSearcher
 
-WARM_UP: Final = 200
-"""Searches of a candidate before the first that is timed: nobody has searched it yet, and its readers will be many."""
-
 _SERVED_WAIT_S: Final = 60.0
 _TRITON_S: Final = 5.0
 
@@ -47,10 +44,12 @@ class Sampling:
     Args:
         queries: how many.
         texts: file of them, one a line; None: titles of products, or stored vectors where Triton does not answer.
+        warm_up: searches of each collection before the first that is timed: nobody has searched the candidate yet.
     """
 
     queries: int = 200
     texts: Path | None = None
+    warm_up: int = 200
 
 
 async def served_model(encoder: Encoder) -> ServedModel:
@@ -128,7 +127,7 @@ async def try_out(
         queries,
         truth,
         ks=(DEPTH,),
-        warm_up=WARM_UP,
+        warm_up=sampling.warm_up,
         deadline=deadline,
         on_progress=lambda share: on_progress(f"searching {candidate.name}", share),
     )
