@@ -30,8 +30,8 @@ class _Frozen(BaseModel):
 class ImagePolicy(_Frozen):
     """How a picture becomes pixels. Everything that changes a pixel is in here, so that it changes the fingerprint."""
 
-    policy: Literal[1] = 1
-    """Version of docs/image-policy.md; raised with every change there that can change a pixel."""
+    policy: Literal[1, 2] = 1
+    """Version of docs/image-policy.md: 2 decodes large JPEGs at a fraction of their size, 1 decodes all of them."""
     size: int = Field(224, ge=1, description="Height and width of the crop that the model sees.")
     resize: Literal["shortest_side"] = "shortest_side"
     interpolation: Literal["bicubic_antialias"] = "bicubic_antialias"

@@ -31,6 +31,9 @@ def export_command(
     precision: Annotated[
         Literal["fp32", "fp16", "int8"], typer.Option(help="fp16 is for GPUs, int8 for CPUs with VNNI.")
     ] = "fp32",
+    image_policy: Annotated[
+        int, typer.Option(min=1, max=2, help="2 decodes large JPEGs at a fraction of their size, 1 never does.")
+    ] = 2,
     profile: Annotated[Literal["cpu", "gpu"], typer.Option(help="What Triton will run it on.")] = "cpu",
     accelerator: Annotated[
         Literal["cuda", "tensorrt"] | None, typer.Option(help="gpu profile: ONNX Runtime's execution provider.")
@@ -53,6 +56,7 @@ def export_command(
             source,
             output,
             precision=precision,
+            image_policy=1 if image_policy == 1 else 2,
             serving=serving,
             model_name=name,
             revision=revision,

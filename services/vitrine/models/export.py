@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "fp16", "int8"]
 
+IMAGE_POLICY = 2
+"""What a new repository gets: scaled decoding of large JPEGs (docs/image-policy.md)."""
 BUCKETS = (8, 16, 32, 77)
 OWN_ENTRIES = (TEXT_MODEL, IMAGE_MODEL, CONTRACT_FILE, TOKENIZER_FILE)
 _PROTOBUF_LIMIT = 2**31 - 1
@@ -67,6 +69,7 @@ def export(
     output: Path,
     *,
     precision: Precision = "fp32",
+    image_policy: Literal[1, 2] = IMAGE_POLICY,
     serving: Serving | None = None,
     model_name: str | None = None,
     revision: str | None = None,
@@ -78,6 +81,7 @@ def export(
         source: checkpoint folder of the transformers format, or a hub id such as openai/clip-vit-base-patch32.
         output: folder to write; must not hold a repository yet unless `force`. Other files in it (a README) are kept.
         precision: "fp32"; "fp16" for GPUs; "int8" for CPUs with VNNI instructions.
+        image_policy: version of docs/image-policy.md; 1 gives the fingerprints of repositories that were made before.
         serving: how Triton runs it; the CPU profile by default.
         model_name: name recorded in the contract; the hub id or the folder's name by default.
         revision: branch, tag or commit on the hub.
@@ -93,6 +97,7 @@ def export(
         raise ModelInvalid("int8 is for CPUs: a GPU has no kernels for its operators. Use fp16 with the gpu profile.")
     _require_free(output, force)
     checkpoint = load_checkpoint(source, revision=revision)
+    checkpoint = replace(checkpoint, policy=checkpoint.policy.model_copy(update={"policy": image_policy}))
     buckets = text_buckets(checkpoint.context_length)
     with _build_folder(output) as build:
         (build / TOKENIZER_FILE).write_text(

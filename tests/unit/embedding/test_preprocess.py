@@ -486,3 +486,49 @@ def test_any_bytes_are_refused_in_the_products_own_words(magic, tail):
 def refused_or_prepared(data: bytes) -> None:
     with contextlib.suppress(ImageRejected):
         assert prepare(data, POLICY, NARROW).shape == (224, 224, 3)
+
+
+# --- scaled decoding
+
+SCALED = ImagePolicy(policy=2)
+
+
+def photo(width: int, height: int) -> bytes:
+    """A JPEG with broad shapes and some grain, as a photograph has."""
+    grain = np.asarray(noise(width, height), np.float32) - 128
+    shapes = np.asarray(noise(6, 9, seed=1).resize((width, height), Image.Resampling.BICUBIC), np.float32)
+    return encoded(Image.fromarray(np.clip(shapes + grain * 0.1, 0, 255).astype(np.uint8), "RGB"), "JPEG", quality=90)
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction_under_the_second_policy_alone() -> None:
+    data = photo(1166, 1750)
+    full, scaled = (prepare(data, policy, LIMITS).astype(int) for policy in (POLICY, SCALED))
+    assert scaled.shape == full.shape
+    assert not np.array_equal(scaled, full)
+    assert np.abs(scaled - full).mean() < 1
+
+
+@pytest.mark.parametrize("side", [224, 448, 895])
+def test_a_jpeg_that_would_keep_less_than_two_sides_is_decoded_whole(side: int) -> None:
+    data = photo(side, side + 40)
+    np.testing.assert_array_equal(prepare(data, SCALED, LIMITS), prepare(data, POLICY, LIMITS))
+
+
+def test_only_jpegs_are_scaled_while_they_are_decoded() -> None:
+    data = encoded(noise(900, 960), "PNG")
+    np.testing.assert_array_equal(prepare(data, SCALED, LIMITS), prepare(data, POLICY, LIMITS))
+
+
+def test_a_truncated_jpeg_is_refused_under_the_second_policy_too() -> None:
+    data = photo(1166, 1750)
+    with pytest.raises(ImageCorrupt):
+        prepare(data[: len(data) * 9 // 10], SCALED, LIMITS)
+
+
+def test_a_turned_jpeg_is_turned_after_scaling() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = Image.open(io.BytesIO(photo(1166, 1750)))
+    turned = encoded(upright.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95, exif=exif.tobytes())
+    got, wanted = prepare(turned, SCALED, LIMITS), prepare(encoded(upright, "JPEG", quality=95), SCALED, LIMITS)
+    assert np.abs(got.astype(int) - wanted).mean() < 2
