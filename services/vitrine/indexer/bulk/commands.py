@@ -1,6 +1,8 @@
 """The verbs of the bulk path: `bulk embed`, `write`, `check`, `import`."""
 
+import asyncio
 import json
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +10,7 @@ import typer
 from rich.console import Console
 
 from vitrine.indexer.display import log_to, open_display
+from vitrine.indexer.index_option import index_of_options
 from vitrine.settings import MIB, read_settings
 
 _Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")]
@@ -21,6 +24,7 @@ def register(app: typer.Typer) -> None:
     )
     bulk.command("write")(write)
     bulk.command("check")(check)
+    bulk.command("import")(import_files)
     app.add_typer(bulk)
 
 
@@ -78,3 +82,55 @@ def check(folder: _Files, as_json: _Json = False) -> None:
         report.print(Console())
     if not report.good:
         raise typer.Exit(1)
+
+
+def import_files(
+    folder: _Files,
+    collection: Annotated[str, typer.Option(help="Alias that the collection is for.")],
+    into: Annotated[str, typer.Option(help="Name of the collection; by default the alias' next version.")] = "",
+    storage_prefix: Annotated[
+        str, typer.Option(help="Where Milvus finds the files: a path in its bucket; by default the folder's own path.")
+    ] = "",
+    index: Annotated[str | None, typer.Option(help="Kind of index of a new collection, as for `index`.")] = None,
+    index_param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of that index, repeatable.")] = None,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Do not look at the files first; only their manifest is needed here.")
+    ] = False,
+    compare_ids: Annotated[
+        bool, typer.Option("--compare-ids", help="List all ids afterwards and compare them with the files'.")
+    ] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Point the alias at the collection if there is no such alias yet.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Have Milvus import bulk files into a new collection, and reconcile every row. Safe to repeat."""
+    from vitrine.indexer.bulk.importing import ImportRequest, run_bulk_import
+
+    settings = read_settings()
+    request = ImportRequest(
+        folder,
+        collection,
+        into,
+        storage_prefix,
+        index_of_options(index, index_param or []),
+        check=not no_check,
+        compare_ids=compare_ids,
+        publish=publish,
+    )
+    terminal = Console(stderr=True)
+    log_to(terminal, settings.telemetry.log_level)
+    with open_display(terminal) as display:
+        try:
+            report = asyncio.run(run_bulk_import(request, settings, display))
+        except asyncio.CancelledError:
+            # The second Ctrl-C.
+            raise KeyboardInterrupt from None
+    if as_json:
+        typer.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        report.print(Console())
+    if report.failure is not None:
+        raise report.failure
+    if report.interrupted:
+        raise typer.Exit(128 + signal.Signals[report.interrupted])
