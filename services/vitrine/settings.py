@@ -97,6 +97,9 @@ class IndexerSettings(_Section):
     max_products_per_s: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="Pictures begun per second and process; 0: as many as it can."
     )
+    niceness: int = Field(
+        10, ge=0, le=19, description="Of the threads that decode: whatever else runs on the machine goes first."
+    )
     upsert_bytes: int = Field(4 * MIB, ge=64 * 1024, description="Bytes of one upsert; Milvus refuses above 64 MiB.")
     encode_attempts: int = Field(
         8, ge=1, description="Tries of one batch while Triton is unavailable; with their pauses about 75 s."

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -220,7 +222,9 @@ async def open_catalogue_source(
             lambda: encoder.check_contract(Deadline.after(settings.triton.control_timeout_s)),
             control.stopping,
         )
-        with ThreadPoolExecutor(threads, thread_name_prefix="decode") as decode_pool:
+        # On Linux niceness belongs to a thread: these give way, the loop that talks to Triton and Milvus does not.
+        lowered = partial(os.nice, settings.indexer.niceness)
+        with ThreadPoolExecutor(threads, thread_name_prefix="decode", initializer=lowered) as decode_pool:
             yield CatalogueSource(
                 catalogue,
                 encoder,

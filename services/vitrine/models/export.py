@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "fp16", "int8"]
 
-IMAGE_POLICY = 2
+IMAGE_POLICY: Literal[1, 2] = 2
 """What a new repository gets: scaled decoding of large JPEGs (docs/image-policy.md)."""
 BUCKETS = (8, 16, 32, 77)
 OWN_ENTRIES = (TEXT_MODEL, IMAGE_MODEL, CONTRACT_FILE, TOKENIZER_FILE)

@@ -11,6 +11,9 @@ from typing import Literal
 from vitrine.embedding.contract import FINGERPRINT_PARAMETER, IMAGE_MODEL, TEXT_MODEL, ModelContract
 from vitrine.errors import ModelInvalid
 
+NICENESS_PARAMETER = "vitrine_niceness"
+"""Of the embedded stack's own backend (local/onnxruntime_backend)."""
+
 Profile = Literal["cpu", "gpu"]
 Accelerator = Literal["cuda", "tensorrt"]
 
@@ -28,6 +31,8 @@ class Serving:
             none with two instances).
         threads: cpu only: threads inside one instance. Never 0, which would mean the host's cores, not the pod's. As
             many as cores serves a lone query soonest; 1 costs the least CPU under full load.
+        image_niceness: cpu only: how far the image model stands back for other processes, so that indexing does not
+            slow down searches. Read by the embedded stack's backend; NVIDIA's ignores it.
         max_batch_size: rows that Triton puts into one run.
         text_queue_delay_us: how long a text may wait for company. Not at all by default: under load batches form while
             the instances are busy, and a lone query would only be late by as much.
@@ -40,6 +45,7 @@ class Serving:
     accelerator: Accelerator | None = None
     instances: int = 2
     threads: int = 2
+    image_niceness: int = 10
     max_batch_size: int = 32
     text_queue_delay_us: int = 0
     text_queue_size: int = 256
@@ -79,6 +85,7 @@ def image_config(contract: ModelContract, serving: Serving) -> str:
         serving,
         queue_delay_us=0,
         queue_size=serving.image_queue_size,
+        niceness=serving.image_niceness,
     )
 
 
@@ -91,6 +98,7 @@ def _config(
     *,
     queue_delay_us: int,
     queue_size: int,
+    niceness: int = 0,
 ) -> str:
     input_name, data_type, dims = source
     head = (
@@ -102,7 +110,7 @@ def _config(
     blocks = [
         head,
         _batching(serving, queue_delay_us, queue_size),
-        _parameters(contract, serving),
+        _parameters(contract, serving, niceness),
         *([_accelerators(contract, serving)] if serving.accelerator else []),
         *(_warm_up(input_name, data_type, shape, rows) for shape in warm_shapes for rows in _warm_rows(serving)),
     ]
@@ -123,10 +131,12 @@ def _batching(serving: Serving, delay_us: int, queue_size: int) -> str:
 }}"""
 
 
-def _parameters(contract: ModelContract, serving: Serving) -> str:
+def _parameters(contract: ModelContract, serving: Serving, niceness: int) -> str:
     values = {FINGERPRINT_PARAMETER: contract.fingerprint}
     if serving.profile == "cpu":
         values |= {"intra_op_thread_count": str(serving.threads), "inter_op_thread_count": "1"}
+        if niceness:
+            values[NICENESS_PARAMETER] = str(niceness)
     return "\n".join(
         f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}' for key, value in values.items()
     )

@@ -10,6 +10,7 @@ empty arrays under NumPy 2.
 
 import ctypes
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 MODEL_FILE = "model.onnx"
+NICENESS_PARAMETER = "vitrine_niceness"
 TRITON_TYPES = {
     "tensor(bool)": "TYPE_BOOL",
     "tensor(uint8)": "TYPE_UINT8",
@@ -76,6 +78,19 @@ def session_options(config: dict[str, Any]) -> ort.SessionOptions:
         if key.startswith("session."):
             options.add_session_config_entry(key, value)
     return options
+
+
+def niceness(config: dict[str, Any]) -> int:
+    """How far the instance stands back for other processes: the parameter vitrine_niceness, 0 to 19.
+
+    The native backend ignores it. A model that embeds catalogues in batches shall not keep queries waiting on a machine
+    where both share the cores.
+
+    Args:
+        config: as for `session_options`.
+    """
+    value = config.get("parameters", {}).get(NICENESS_PARAMETER, {}).get("string_value", "0")
+    return min(19, max(0, int(value)))
 
 
 def open_session(folder: Path, config: dict[str, Any]) -> ort.InferenceSession:
@@ -174,6 +189,8 @@ class TritonPythonModel:
             pb_utils.TritonModelException: as `open_session`; Triton then reports the model as failed.
         """
         config = json.loads(args["model_config"])
+        # Before the session makes its threads, which inherit it. This stub serves this one instance and nothing else.
+        os.nice(niceness(config))
         self._session = open_session(Path(args["model_repository"]) / args["model_version"], config)
         self._batches = config["max_batch_size"] > 0
         self._outputs = [tensor["name"] for tensor in config["output"]]
