@@ -281,7 +281,16 @@ class CollectionReader:
             until,
             lambda t: self._client.describe_collection(name_or_alias, timeout=t),
         )
+        if not described.get("aliases"):  # milvus-lite never tells them here
+            described["aliases"] = await self._aliases(str(described["collection_name"]), until)
         return described
+
+    async def _aliases(self, name: str, until: Deadline) -> tuple[str, ...]:
+        request = milvus_pb2.ListAliasesRequest(collection_name=name)
+        answer = await self._connection.call(
+            "ListAliases", request, seconds=until.remaining(), doing="list its aliases", collection=name
+        )
+        return tuple(answer.aliases)
 
     async def _loaded(self, name: str, until: Deadline) -> bool:
         state = await self._ask("tell its state", name, until, lambda t: self._client.get_load_state(name, timeout=t))
