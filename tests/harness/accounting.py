@@ -1,4 +1,4 @@
-"""Compares what a run said, and what Milvus holds, with the account of a planted catalogue: each difference a sentence."""
+"""Compares what a run said, and what Milvus holds, with a planted catalogue's account: each difference a sentence."""
 
 import csv
 import random

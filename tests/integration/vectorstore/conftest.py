@@ -1,4 +1,4 @@
-"""Collections on the real Milvus. Each test module makes its own, as creating one takes seconds."""
+"""Collections on the real Milvus and on milvus-lite (see servers.py). A module makes its own: that takes seconds."""
 
 import asyncio
 import secrets
@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.fixtures.milvus_lite import milvus_lite_server  # noqa: F401 - pytest finds fixtures by their names here
+from tests.fixtures.stack import RunningService
+from tests.integration.vectorstore.servers import Server, servers_for
 from vitrine.domain import CatalogueItem, Deadline, EmbeddedItem, FieldSpec, FieldType, FieldValue, Vectors
 from vitrine.settings import MilvusSettings
 from vitrine.vectorstore.admin import CollectionAdmin
@@ -28,10 +31,33 @@ DIMENSION = 16
 MakeSpec = Callable[..., CollectionSpec]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*parts): what the server of a test must have")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that reaches for a server runs on each that has what it needs."""
+    if "server" in metafunc.fixturenames:
+        metafunc.parametrize("server", servers_for(metafunc.definition), indirect=True, scope="session", ids=str)
+
+
 @pytest.fixture(scope="session")
-def milvus_settings(milvus_server: Any) -> MilvusSettings:
-    settings: MilvusSettings = milvus_server.settings.milvus
-    return settings
+def server(request: pytest.FixtureRequest) -> Server:
+    return Server(request.param)
+
+
+@pytest.fixture(scope="session")
+def running_server(server: Server, request: pytest.FixtureRequest) -> RunningService:
+    """The server's process, ready."""
+    running: RunningService = request.getfixturevalue(
+        "milvus_lite_server" if server is Server.LITE else "milvus_server"
+    )
+    return running
+
+
+@pytest.fixture(scope="session")
+def milvus_settings(running_server: RunningService) -> MilvusSettings:
+    return running_server.settings.milvus
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pymilvus import DataType
 from pymilvus.grpc_gen import milvus_pb2
 
 from tests.integration.vectorstore.conftest import FIELDS, drop, make_item, make_spec, soon, unit_vectors
+from tests.integration.vectorstore.servers import Part, needs
 from vitrine.domain import Deadline
 from vitrine.errors import CollectionNotFound, CollectionNotReady, DeadlineExceeded, InvalidInput
 from vitrine.vectorstore import reader
@@ -103,6 +104,7 @@ async def test_an_interrupted_creation_is_recognised_and_can_be_made_again(
     assert (await admin.create(spec, replace_incomplete=True)).complete
 
 
+@needs(Part.ATOMIC_CREATION)
 async def test_of_two_creators_at_the_same_moment_one_succeeds(
     connection: MilvusConnection, admin: CollectionAdmin, spec: CollectionSpec
 ) -> None:
@@ -113,6 +115,7 @@ async def test_of_two_creators_at_the_same_moment_one_succeeds(
     assert (await admin.describe(spec.name)).build_id == made[0].build_id
 
 
+@needs(Part.VERSION_NUMBER)
 async def test_an_index_the_server_is_too_old_for_is_refused_before_anything_is_made(
     connection: MilvusConnection, admin: CollectionAdmin
 ) -> None:
@@ -123,6 +126,7 @@ async def test_an_index_the_server_is_too_old_for_is_refused_before_anything_is_
     assert not await admin.exists(spec.name)
 
 
+@needs(Part.BACKGROUND_LOADING)
 async def test_a_creation_that_runs_out_of_time_leaves_nothing(admin: CollectionAdmin, spec: CollectionSpec) -> None:
     with pytest.raises(DeadlineExceeded):
         await admin.create(spec, deadline=Deadline.after(0.4))
@@ -203,13 +207,20 @@ async def test_a_released_collection_is_not_ready_until_it_is_loaded_again(
     for read in (
         searcher.search(spec.name, vector, limit=1, index=info.index, fields=FIELDS, deadline=soon()),
         searcher.vectors_of(spec.name, ["1"], soon()),
-        admin.count(spec.name),
     ):
         with pytest.raises(CollectionNotReady):
             await read
     await admin.load(spec.name)
     assert (await admin.describe(spec.name)).loaded
     assert await searcher.search(spec.name, vector, limit=1, index=info.index, fields=FIELDS, deadline=soon()) == []
+
+
+@needs(Part.UNCOUNTED_UNLOADED)
+async def test_a_released_collection_cannot_be_counted(admin: CollectionAdmin, spec: CollectionSpec) -> None:
+    await admin.create(spec)
+    await admin.release(spec.name)
+    with pytest.raises(CollectionNotReady):
+        await admin.count(spec.name)
 
 
 async def test_ids_and_counts_are_exact_over_pages_replacements_and_deletions(
@@ -229,6 +240,7 @@ async def test_ids_and_counts_are_exact_over_pages_replacements_and_deletions(
     assert await admin.count(spec.name) == len(left)
 
 
+@needs(Part.IVF_PQ)
 async def test_the_wait_for_an_index_ends_when_all_is_indexed(
     connection: MilvusConnection, admin: CollectionAdmin
 ) -> None:
@@ -250,6 +262,7 @@ async def test_the_wait_for_an_index_ends_when_all_is_indexed(
         await drop(admin, spec.name)
 
 
+@needs(Part.SEGMENTS)
 async def test_the_wait_for_serving_ends_when_query_nodes_have_the_index(
     connection: MilvusConnection, admin: CollectionAdmin
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.fixtures.stack import RunningService
 from tests.integration.vectorstore.conftest import drop, make_item, make_spec, soon, unit_vectors
+from tests.integration.vectorstore.servers import Part, needs
 from vitrine.domain import Deadline, Hit
 from vitrine.errors import DeadlineExceeded, VectorStoreUnavailable
 from vitrine.settings import MilvusSettings
@@ -64,6 +65,7 @@ async def searchable(connection: MilvusConnection, alias: str) -> list[Hit]:
             return hits
 
 
+@needs(Part.RELOADING)
 async def test_a_killed_milvus_is_reported_at_once_and_found_again(
     connection: MilvusConnection,
     milvus_settings: MilvusSettings,

@@ -14,6 +14,7 @@ from tests.integration.vectorstore.conftest import (
     soon,
     unit_vectors,
 )
+from tests.integration.vectorstore.servers import Part, needs
 from vitrine.domain import Deadline, EmbeddedItem, Hit, Vectors
 from vitrine.errors import CollectionNotFound, DeadlineExceeded, InvalidInput, LimitExceeded
 from vitrine.settings import MilvusSettings
@@ -129,7 +130,10 @@ async def test_many_vectors_in_one_call_find_what_single_searches_find(
         collection.name, queries, limit=5, index=collection.index, fields=collection.fields, deadline=soon()
     )
     alone = [await find(searcher, collection, query, limit=5) for query in queries]
-    assert [found.hits(range(5)) for found in together] == alone
+    assert [found.ids for found in together] == [[hit.id for hit in hits] for hits in alone]
+    for found, hits in zip(together, alone, strict=True):
+        np.testing.assert_allclose(list(found.scores), [hit.score for hit in hits], atol=1e-6)
+        assert [hit.fields for hit in found.hits(range(5))] == [hit.fields for hit in hits]
 
 
 async def test_neighbours_can_come_without_what_only_a_page_needs(
@@ -202,10 +206,16 @@ async def test_an_unknown_collection_and_a_spent_deadline(searcher: VectorSearch
     with pytest.raises(CollectionNotFound, match="nothing_here"):
         await searcher.search("nothing_here", VECTORS[0], limit=1, index=Hnsw(), fields=(), deadline=soon())
     with pytest.raises(DeadlineExceeded):
-        # A strongly consistent read waits for the next tick of Milvus's clock, 0.2 s apart.
-        await searcher.items_of(collection.name, IDS[:1], Deadline.after(0.005), strong=True)
-    with pytest.raises(DeadlineExceeded):
         await find(searcher, collection, VECTORS[0], deadline=Deadline.after(-1))
+
+
+@needs(Part.WAITING_READS)
+async def test_a_strong_read_that_cannot_wait_long_enough_says_so(
+    searcher: VectorSearcher, collection: CollectionInfo
+) -> None:
+    with pytest.raises(DeadlineExceeded):
+        # The ticks of Milvus's clock are 0.2 s apart.
+        await searcher.items_of(collection.name, IDS[:1], Deadline.after(0.005), strong=True)
 
 
 async def test_an_empty_collection_has_no_hits(searcher: VectorSearcher, empty_collection: CollectionInfo) -> None:
