@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from vitrine.errors import InvalidInput
-from vitrine.indexer import commands_catalogue, commands_shards
+from vitrine.indexer import commands_catalogue, commands_ledger, commands_shards
 from vitrine.indexer.bulk import commands as commands_bulk
 from vitrine.indexer.display import log_to, open_display
 from vitrine.indexer.index_option import index_of_options
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     """Adds `index`, which is a verb and a group of verbs, `catalogue` and `bulk`."""
     group = typer.Typer(name="index", invoke_without_command=True)
     group.callback()(index)
+    commands_ledger.register(group)
     commands_shards.register(group)
     app.add_typer(group)
     commands_catalogue.register(app)

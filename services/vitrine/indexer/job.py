@@ -13,7 +13,7 @@ from vitrine.indexer.catalogue import Catalogue
 from vitrine.indexer.control import RunControl, stopped_by_signals
 from vitrine.indexer.display import Display
 from vitrine.indexer.kept import shard_folder
-from vitrine.indexer.ledger import exclusive_lock
+from vitrine.indexer.ledger import RunNote, exclusive_lock
 from vitrine.indexer.ledger_files import LedgerFolder
 from vitrine.indexer.mapping import load_mapping
 from vitrine.indexer.pruning import MilvusShelf, PruneRule
@@ -212,6 +212,11 @@ def _rules(request: IndexRequest) -> RunRules:
         max_rejects=request.max_rejects,
         prune=request.prune,
         shard=request.shard,
+        note=RunNote(
+            str(request.catalogue or request.from_embeddings),
+            "" if request.catalogue is None else request.mapping,
+            request.shard.name,
+        ),
     )
 
 

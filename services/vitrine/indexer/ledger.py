@@ -44,8 +44,8 @@ class RunNote:
     """What a run is recorded with when it begins.
 
     Args:
-        source: the catalogue's file, or the folder of kept embeddings.
-        mapping: name of the catalogue's mapping.
+        source: the catalogue's folder, or that of kept embeddings.
+        mapping: name or file of the catalogue's mapping; empty for kept embeddings.
         shard: such as "2/4"; empty when the run goes over the whole source.
     """
 

@@ -18,6 +18,14 @@ class LedgerFolder:
         """The folder given, else the one in the state folder."""
         return cls(given or settings.local.state_dir / "ledger")
 
+    @classmethod
+    def locate(cls, settings: Settings, given: Path | None, collection: str) -> tuple["LedgerFolder", list[Path]]:
+        """The folder and the ledgers of a collection, where a file or a folder was given or neither."""
+        if given is not None and not given.is_dir():
+            return cls(given.parent), [given]
+        folder = cls.of(settings, given)
+        return folder, folder.ledgers(collection)
+
     def ledger(self, collection: str, shard: Shard = WHOLE) -> Path:
         """SQLite file of one collection, or of one shard of its catalogue."""
         return self.path / f"{collection}{shard.suffix}.sqlite"

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vitrine.errors import VitrineError
@@ -58,6 +58,7 @@ class RunRules:
         max_rejects: more than this many fail the run; None: any number is fine.
         prune: what to delete at the end; None: nothing.
         shard: the part of the source that the run answers for.
+        note: what the ledger records the run with.
     """
 
     reindex: bool = False
@@ -65,6 +66,7 @@ class RunRules:
     max_rejects: int | None = None
     prune: PruneRule | None = None
     shard: Shard = WHOLE
+    note: RunNote = field(default_factory=lambda: RunNote("", ""))
 
 
 class Run:
@@ -101,8 +103,7 @@ class Run:
     async def go(self, display: Display) -> Summary:
         """Runs to the end, to an orderly stop or to a failure; the summary says which. Publishes after an end."""
         began = time.monotonic()
-        note = RunNote(str(self._source.path), self._source.header.mapping, self._shard)
-        self._ledger.begin_run(note)
+        self._ledger.begin_run(self._rules.note)
         failure: VitrineError | None = None
         complete = False
         try:
