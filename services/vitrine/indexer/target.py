@@ -194,8 +194,13 @@ async def _new(admin: CollectionAdmin, wanted: Wanted, on_progress: Progress) ->
     raise InternalError(f"There are {MOST_VERSIONS} collections of {wanted.alias}.")
 
 
-async def make_collection(admin: CollectionAdmin, wanted: Wanted, name: str, on_progress: Progress) -> CollectionInfo:
+async def make_collection(
+    admin: CollectionAdmin, wanted: Wanted, name: str, on_progress: Progress, *, bulk_source: str = ""
+) -> CollectionInfo:
     """Makes the collection that a run wants under a name, and notes which alias it is for.
+
+    Args:
+        bulk_source: digest of the bulk files that it is to be filled from; empty: of none.
 
     Raises:
         InvalidInput: the name is taken, or the server is too old for the index.
@@ -208,6 +213,7 @@ async def make_collection(admin: CollectionAdmin, wanted: Wanted, name: str, on_
         fingerprint=wanted.fingerprint,
         model=wanted.model,
         group_name=wanted.group_name,
+        bulk_source=bulk_source,
     )
     info = await admin.create(spec, on_progress=on_progress)
     lineage = Lineage(alias=wanted.alias)

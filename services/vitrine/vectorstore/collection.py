@@ -74,6 +74,7 @@ class CollectionSpec:
         fingerprint: of the model contract whose vectors it will hold.
         model: that model's name for people.
         group_name: what the catalogue calls the column that groups come from; empty when it has none.
+        bulk_source: digest of the bulk files that it is made for; empty when it is not.
 
     Raises:
         InvalidInput: a name, dimension or field that Milvus or the API cannot have.
@@ -87,6 +88,7 @@ class CollectionSpec:
     fingerprint: str
     model: str
     group_name: str = ""
+    bulk_source: str = ""
 
     def __post_init__(self) -> None:
         if not valid_collection_name(self.name):
@@ -181,7 +183,7 @@ def properties_of(spec: CollectionSpec, *, attempt: str, created_at: datetime) -
         _PROPERTY_MODEL: spec.model,
         _PROPERTY_GROUP_NAME: spec.group_name,
         _PROPERTY_CREATED: created_at.isoformat(),
-    }
+    } | ({PROPERTY_BULK_SOURCE: spec.bulk_source} if spec.bulk_source else {})
 
 
 def info_from(description: Mapping[str, Any], *, rows: int, loaded: bool) -> CollectionInfo:

@@ -76,8 +76,9 @@ async def open_destination(
         if destination is not None:
             return destination
     if found is None or not await admin.exists(name):
-        found = await make_collection(admin, wanted, name, on_progress)
-    await admin.record_bulk_source(name, manifest.digest)
+        found = await make_collection(admin, wanted, name, on_progress, bulk_source=manifest.digest)
+    else:
+        await admin.record_bulk_source(name, manifest.digest)
     if not found.aliases:
         # Segments are taken into memory once, with their index, when all are there.
         await admin.release(name)
@@ -119,8 +120,11 @@ async def _begun_or_next(
         if version is not None:
             versions[version] = info
     for _, info in sorted(versions.items(), reverse=True):
-        if not info.complete or info.bulk_source != manifest.digest:
+        if info.bulk_source != manifest.digest:
             continue
+        if not info.complete:
+            await admin.drop(info.name)  # its creation was interrupted, so nothing was ever written into it
+            return None, info.name
         try:
             require_same(info, wanted)
         except CollectionDiffers as difference:  # the same files, for another index

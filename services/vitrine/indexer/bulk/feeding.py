@@ -54,6 +54,7 @@ class Feeding:
         self._files = {file.name: file for file in manifest.files}
         self._rows = manifest.rows
         self._jobs = dict(jobs)
+        self._earlier = frozenset(name for name, job in jobs.items() if job.state is JobState.DONE)
         self._path_of = path_of
         self._patience_s = patience_s
         self._control = control
@@ -67,7 +68,10 @@ class Feeding:
 
     def outcomes(self) -> tuple[FileOutcome, ...]:
         """Each file with its job so far."""
-        return tuple(FileOutcome(file.name, file.rows, self._jobs.get(file.name)) for file in self._files.values())
+        return tuple(
+            FileOutcome(name, file.rows, self._jobs.get(name), earlier=name in self._earlier)
+            for name, file in self._files.items()
+        )
 
     async def run(self) -> None:
         """Runs to the end of all jobs, or of those under way when one fails or the run is stopped.

@@ -116,24 +116,28 @@ class _Import:
 
     async def go(self) -> ImportReport:
         """Imports, reconciles, publishes."""
-        began = time.monotonic()
-        try:
-            if not self._destination.finished:
-                await self._feeding.run()
-        except VitrineError as error:
-            return await self._failed(error)
-        finally:
-            self._tell(files=self._feeding.outcomes())
-            if not self._destination.finished:
-                self._tell(importing_s=time.monotonic() - began)
+        failure = None if self._destination.finished else await self._feed()
+        self._tell(files=self._feeding.outcomes(), interrupted=self._control.reason)
+        if failure is not None:
+            return await self._failed(failure)
         if self._control.reason:
-            return self._tell(interrupted=self._control.reason)
+            return self._report
         began = time.monotonic()
         try:
             await self._finish()
         except VitrineError as error:
             self._tell(failure=error)
         return self._tell(finishing_s=time.monotonic() - began)
+
+    async def _feed(self) -> VitrineError | None:
+        began = time.monotonic()
+        try:
+            await self._feeding.run()
+        except VitrineError as error:
+            return error
+        finally:
+            self._tell(importing_s=time.monotonic() - began)
+        return None
 
     async def _finish(self) -> None:
         """Index, memory, counts, and the alias when that was asked for."""
@@ -171,9 +175,16 @@ class _Import:
 
     async def _failed(self, error: VitrineError) -> ImportReport:
         """A failed job dooms the collection; Milvus staying away does not: the same command goes on later."""
+        name = self._destination.info.name
         if self._feeding.failed and self._destination.may_be_dropped:
-            await self._admin.drop(self._destination.info.name)
-            self._tell(dropped=True)
+            try:
+                await self._admin.drop(name)
+                self._tell(dropped=True)
+                _log.warning("%s is half made and was dropped.", name)
+            except VitrineError as another:
+                _log.warning("%s is half made and could not be dropped; the next run does: %s", name, another.message)
+        elif self._feeding.failed:
+            _log.warning("%s is half made, but an alias points at it: it is left to you.", name)
         return self._tell(failure=error)
 
     def _tell(self, **figures: object) -> ImportReport:

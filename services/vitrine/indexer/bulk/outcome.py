@@ -20,11 +20,13 @@ class FileOutcome:
         name: of the file.
         rows: in it, as the manifest says.
         job: None while it was not submitted.
+        earlier: it had ended before this run began.
     """
 
     name: str
     rows: int
     job: ImportJob | None
+    earlier: bool = False
 
     @property
     def imported(self) -> int:
@@ -91,6 +93,12 @@ class ImportReport:
         """Rows that the jobs say they took."""
         return sum(file.imported for file in self.files)
 
+    @property
+    def rate(self) -> float:
+        """Rows imported per second, of those that this run waited for."""
+        rows = sum(file.imported for file in self.files if not file.earlier)
+        return rows / self.importing_s if self.importing_s > 0 else 0.0
+
     def as_json(self) -> Mapping[str, object]:
         """For `--json`: plain types only."""
         return {
@@ -105,7 +113,7 @@ class ImportReport:
             "dropped": self.dropped,
             "importing_s": round(self.importing_s, 3),
             "finishing_s": round(self.finishing_s, 3),
-            "rows_per_s": round(self.imported / self.importing_s, 1) if self.importing_s else None,
+            "rows_per_s": round(self.rate, 1),
             "interrupted": self.interrupted,
             "files": [file.as_json() for file in self.files],
             "error": None if self.failure is None else {"code": self.failure.code, "message": self.failure.message},
@@ -113,14 +121,16 @@ class ImportReport:
 
     def print(self, console: Console) -> None:
         """The counts, and the files whose rows did not arrive."""
-        console.print(f"{self.alias} ({self.collection})", style="bold", highlight=False)
+        title = f"{self.alias} ({self.collection}{', dropped' if self.dropped else ''})"
+        console.print(title, style="bold", highlight=False)
         counted = "not counted" if self.counted is None else str(self.counted)
-        table = Table("rows", "in the files", "imported", "in the collection")
-        table.add_row("", str(self.rows), "(earlier)" if self.already else str(self.imported), counted)
+        table = Table("rows in the files", "imported", "in the collection")
+        table.add_row(str(self.rows), "earlier" if self.already else str(self.imported), counted)
         console.print(table)
         if self.importing_s:
-            rate = self.imported / self.importing_s
-            took = f"{self.importing_s:.1f} s, {rate:.0f} rows/s; {self.finishing_s:.1f} s to index, load and count"
+            took = (
+                f"{self.importing_s:.1f} s, {self.rate:.0f} rows/s; {self.finishing_s:.1f} s to index, load and count"
+            )
             console.print(took, highlight=False)
         self._print_files(console, [file for file in self.files if not file.agrees and not self.already])
 
