@@ -37,7 +37,8 @@ class Serving:
         text_queue_delay_us: how long a text may wait for company. Not at all by default: under load batches form while
             the instances are busy, and a lone query would only be late by as much.
         text_queue_size: texts waiting before Triton refuses with UNAVAILABLE; `image_queue_size` likewise.
-        queue_timeout_us: longest wait in the queue for a request that names no timeout of its own.
+        text_queue_timeout_us: longest wait in the queue. A request's own timeout can only shorten it (Triton's rule),
+            so `image_queue_timeout_us` is as long as the indexer waits for a batch on a slow CPU.
         engine_cache: tensorrt only: folder on the server for built engines; building takes minutes.
     """
 
@@ -50,7 +51,8 @@ class Serving:
     text_queue_delay_us: int = 0
     text_queue_size: int = 256
     image_queue_size: int = 64
-    queue_timeout_us: int = 5_000_000
+    text_queue_timeout_us: int = 5_000_000
+    image_queue_timeout_us: int = 60_000_000
     engine_cache: str = "/var/cache/vitrine/tensorrt"
 
     def __post_init__(self) -> None:
@@ -70,7 +72,7 @@ def text_config(contract: ModelContract, serving: Serving) -> str:
         contract,
         serving,
         queue_delay_us=serving.text_queue_delay_us,
-        queue_size=serving.text_queue_size,
+        queue=(serving.text_queue_size, serving.text_queue_timeout_us),
     )
 
 
@@ -84,7 +86,7 @@ def image_config(contract: ModelContract, serving: Serving) -> str:
         contract,
         serving,
         queue_delay_us=0,
-        queue_size=serving.image_queue_size,
+        queue=(serving.image_queue_size, serving.image_queue_timeout_us),
         niceness=serving.image_niceness,
     )
 
@@ -97,7 +99,7 @@ def _config(
     serving: Serving,
     *,
     queue_delay_us: int,
-    queue_size: int,
+    queue: tuple[int, int],
     niceness: int = 0,
 ) -> str:
     input_name, data_type, dims = source
@@ -109,7 +111,7 @@ def _config(
     )
     blocks = [
         head,
-        _batching(serving, queue_delay_us, queue_size),
+        _batching(queue_delay_us, *queue),
         _parameters(contract, serving, niceness),
         *([_accelerators(contract, serving)] if serving.accelerator else []),
         *(_warm_up(input_name, data_type, shape, rows) for shape in warm_shapes for rows in _warm_rows(serving)),
@@ -117,14 +119,14 @@ def _config(
     return "\n\n".join(blocks) + "\n"
 
 
-def _batching(serving: Serving, delay_us: int, queue_size: int) -> str:
+def _batching(delay_us: int, queue_size: int, timeout_us: int) -> str:
     # A request's own timeout counts only if overriding is allowed and a default stands beside it. Preferred batch sizes
     # are left out on purpose: they make Triton hold back batches that are ready.
     return f"""dynamic_batching {{
   max_queue_delay_microseconds: {delay_us}
   default_queue_policy {{
     timeout_action: REJECT
-    default_timeout_microseconds: {serving.queue_timeout_us}
+    default_timeout_microseconds: {timeout_us}
     allow_timeout_override: true
     max_queue_size: {queue_size}
   }}

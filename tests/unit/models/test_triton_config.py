@@ -8,7 +8,7 @@ from tritonclient.grpc import model_config_pb2
 
 from vitrine.embedding.contract import FINGERPRINT_PARAMETER, ModelContract
 from vitrine.errors import ModelInvalid
-from vitrine.models.triton_config import Serving, image_config, text_config
+from vitrine.models.triton_config import NICENESS_PARAMETER, Serving, image_config, text_config
 
 CONTRACT = ModelContract(
     model="a-model",
@@ -59,7 +59,8 @@ def test_the_queue_is_bounded_and_obeys_the_timeout_of_a_request(build: Any) -> 
     policy = batching.default_queue_policy
     assert policy.timeout_action == model_config_pb2.ModelQueuePolicy.REJECT
     assert policy.allow_timeout_override
-    assert policy.default_timeout_microseconds == 5_000_000
+    # A request can only shorten the default: the indexer waits a minute for a batch of pictures.
+    assert policy.default_timeout_microseconds == {text_config: 5_000_000, image_config: 60_000_000}[build]
     assert policy.max_queue_size > 0
     assert not batching.preferred_batch_size
 
@@ -119,3 +120,14 @@ def test_tensorrt_keeps_the_precision_and_an_engine_cache_of_its_own() -> None:
 def test_nothing_is_served_by_zero(field: str) -> None:
     with pytest.raises(ModelInvalid, match="at least 1"):
         Serving(**{field: 0})
+
+
+def test_the_image_model_alone_stands_back_and_only_on_a_cpu() -> None:
+    text, image, gpu = (
+        parse(text_config(CONTRACT, Serving())).parameters,
+        parse(image_config(CONTRACT, Serving(image_niceness=7))).parameters,
+        parse(image_config(CONTRACT, Serving(profile="gpu"))).parameters,
+    )
+    assert image[NICENESS_PARAMETER].string_value == "7"
+    assert NICENESS_PARAMETER not in text
+    assert NICENESS_PARAMETER not in gpu
