@@ -1,3 +1,4 @@
+import csv
 import io
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.fixtures.shop import Shop, jpeg, product_ids
+from tests.harness.planted import LEAST_ROWS, plant
 from vitrine.errors import CatalogueInvalid
 from vitrine.indexer.check import CheckRequest, check_catalogue
 from vitrine.indexer.check_report import CheckReport
@@ -72,6 +74,24 @@ async def test_pictures_behind_a_link_that_leads_out_are_not_searched(shop: Shop
     report = await check(shop.write())
     assert report.unnamed is not None
     assert report.unnamed.count == 0
+
+
+async def test_every_planted_defect_is_accounted_for_by_its_line(tmp_path: Path) -> None:
+    planted = plant(tmp_path / "shop", rows=LEAST_ROWS, pictures=4)
+    account = planted.account
+    request = CheckRequest(planted.folder, rejects=tmp_path / "rejects.csv")
+    report = await check_catalogue(request, ImageSettings(), LineDisplay())
+    assert (report.read, report.usable, report.blank_lines) == (account.read, len(account.written), account.blank_lines)
+    assert report.rejected == account.by_code
+    with (tmp_path / "rejects.csv").open(encoding="utf-8", newline="") as file:
+        assert {int(row["line"]): row["code"] for row in csv.DictReader(file)} == account.rejected
+    assert report.unnamed is not None
+    # Beside the pictures that were planted without a row: those of rows whose id is lost, and one in each folder that
+    # stands where a picture should be.
+    lost = report.rejected["id_invalid"] + report.rejected["id_missing"]
+    assert (
+        report.unnamed.count == account.planted["picture without a row"] + lost + account.planted["picture is a folder"]
+    )
 
 
 async def test_fields_are_described(shop: Shop) -> None:
