@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -43,8 +44,10 @@ from vitrine.vectorstore.writer import CollectionWriter
 START_TIMEOUT_S = 120.0
 BUILD_TIMEOUT_S = 900.0
 IDLE_S = 5.0
+QUIET_CORES = 0.1
 UPSERT_ROWS = 2_000
 LIMIT = 10
+PARTS = 10
 BUILDS: tuple[tuple[IndexParams, tuple[dict[str, int], ...]], ...] = (
     (Flat(), ({},)),
     (Hnsw(), ({"ef": 16}, {"ef": 64}, {"ef": 256})),
@@ -52,7 +55,7 @@ BUILDS: tuple[tuple[IndexParams, tuple[dict[str, int], ...]], ...] = (
     (IvfFlat(nlist=256), ({"nprobe": 8}, {"nprobe": 64}, {"nprobe": 256})),
     (IvfSq8(nlist=256), ({"nprobe": 8}, {"nprobe": 64}, {"nprobe": 256})),
     (IvfPq(nlist=256, m=8), ({"nprobe": 64},)),
-    (IvfPq(nlist=256, m=64), ({"nprobe": 8}, {"nprobe": 64}, {"nprobe": 256})),
+    (IvfPq(nlist=256, m=32), ({"nprobe": 8}, {"nprobe": 64}, {"nprobe": 256})),
 )
 
 
@@ -112,13 +115,19 @@ class Meter:
         self._idle = 0.0
 
     async def settle(self) -> None:
-        """Measures the idle rate once it has come down."""
+        """Measures the idle rate, once it has come down."""
+        self._idle = await self.calm()
+
+    async def calm(self) -> float:
+        """Waits until hardly anything is done in the background, a minute at most; cores in use then."""
+        rate = 0.0
         for _ in range(12):
             before = self._used()
             await asyncio.sleep(IDLE_S)
-            self._idle = (self._used() - before) / IDLE_S
-            if self._idle < 0.1:
-                return
+            rate = (self._used() - before) / IDLE_S
+            if rate < QUIET_CORES:
+                break
+        return rate
 
     @contextmanager
     def counting(self) -> Iterator[list[float]]:
@@ -150,6 +159,7 @@ async def measure(
         with meter.counting() as built:
             await writer.flush()
             await admin.wait_index_built(info.name, deadline=until)
+            await meter.calm()
         # Loaded afresh, its segments come with their index; otherwise they are compared one by one for a while.
         await admin.release(info.name)
         await admin.load(info.name)
@@ -179,7 +189,7 @@ async def _searched(
     params: dict[str, int],
     searches: int,
 ) -> tuple[float, float]:
-    """CPU and wall-clock seconds of one search."""
+    """CPU and wall-clock seconds of one search: medians of parts, as Milvus compacts and collects when it likes."""
     searcher = VectorSearcher(connection)
 
     async def run(count: int) -> None:
@@ -189,9 +199,13 @@ async def _searched(
             )
 
     await run(20)
-    with meter.counting() as used:
-        await run(searches)
-    return used[0] / searches, used[1] / searches
+    parts: list[list[float]] = []
+    for _ in range(PARTS):
+        with meter.counting() as used:
+            await run(max(1, searches // PARTS))
+        parts.append([seconds / max(1, searches // PARTS) for seconds in used])
+    cpu, wall = (statistics.median(column) for column in zip(*parts, strict=True))
+    return cpu, wall
 
 
 def search_constants(costs: Sequence[Cost]) -> dict[str, float]:

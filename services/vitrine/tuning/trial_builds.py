@@ -69,10 +69,18 @@ async def trial_build(
         # Loaded anew, its segments come with their index at once.
         await admin.release(name, deadline)
         await admin.load(name, deadline=deadline, on_progress=on_progress)
-        await admin.wait_index_served(name, deadline=deadline, on_progress=on_progress)
+        await wait_searched_by_index(admin, made, deadline, on_progress)
         yield made
     finally:
         await _drop(admin, name)
+
+
+async def wait_searched_by_index(
+    admin: CollectionAdmin, info: CollectionInfo, deadline: Deadline, on_progress: Progress
+) -> None:
+    """Waits until searches use a collection's index; at once where it has none to build, as FLAT."""
+    if info.index.search_names:
+        await admin.wait_index_served(info.name, deadline=deadline, on_progress=on_progress)
 
 
 async def drop_leftovers(admin: CollectionAdmin) -> list[str]:

@@ -19,7 +19,7 @@ from vitrine.errors import (
 from vitrine.settings import Settings
 from vitrine.tuning.frontier import Point
 from vitrine.tuning.queries import QueryKind, QuerySet, image_queries, read_texts, split, text_queries, titles
-from vitrine.tuning.trial_builds import LONGEST, drop_leftovers, trial_build
+from vitrine.tuning.trial_builds import LONGEST, drop_leftovers, trial_build, wait_searched_by_index
 from vitrine.tuning.truth import exact_neighbours
 from vitrine.tuning.tuner import Checked, Questions, Target, Tuner, require_enough
 from vitrine.vectorstore.admin import CollectionAdmin
@@ -130,7 +130,7 @@ async def run_tune(request: TuneRequest, settings: Settings, on_progress: OnProg
     async with await MilvusConnection.open(settings.milvus) as connection:
         admin, searcher = CollectionAdmin(connection), VectorSearcher(connection)
         info = await admin.describe(request.collection)
-        await admin.wait_index_served(info.name, deadline=deadline, on_progress=on_progress)
+        await wait_searched_by_index(admin, info, deadline, on_progress)
         asked, queries = await _queries(request, settings, admin, searcher, info, deadline)
         questions = await _questions(request, admin, info, queries, deadline, on_progress)
         tuner = Tuner(searcher, questions, request.target, deadline, on_progress)
