@@ -89,6 +89,9 @@ def index(
         bool, typer.Option("--new", help="Build the next version beside the live collection, for `vitrine promote`.")
     ] = False,
     into: Annotated[str | None, typer.Option(help="As --new, in a collection of this name.")] = None,
+    max_rate: Annotated[
+        float | None, typer.Option(min=0.0, help="Most pictures per second; 0: as many as it can.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Embed a catalogue's pictures and fill a collection with them. Safe to repeat, to stop and to resume."""
@@ -101,6 +104,9 @@ def index(
     if collection is None:
         raise InvalidInput("--collection is missing: the alias that readers search.")
     settings = read_settings()
+    if max_rate is not None:
+        capped = settings.indexer.model_copy(update={"max_products_per_s": max_rate})
+        settings = settings.model_copy(update={"indexer": capped})
     request = IndexRequest(
         collection=collection,
         catalogue=catalogue,

@@ -42,13 +42,22 @@ def export_command(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     instances: Annotated[int, typer.Option(min=1, help="Copies of each model that run at once.")] = _DEFAULT.instances,
     threads: Annotated[int, typer.Option(min=1, help="cpu profile: threads of one copy.")] = _DEFAULT.threads,
+    image_threads: Annotated[
+        int | None, typer.Option(min=1, help="cpu profile: threads of one copy of the image model; 1 indexes fastest.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a repository that is there.")] = False,
 ) -> None:
     """Turn a CLIP checkpoint of the transformers format into a model repository for Triton.
 
     The graphs are compared with the checkpoint before anything is written; a repository that does not agree is refused.
     """
-    serving = Serving(profile=profile, accelerator=accelerator, instances=instances, threads=threads)
+    serving = Serving(
+        profile=profile,
+        accelerator=accelerator,
+        instances=instances,
+        threads=threads,
+        image_threads=image_threads,
+    )
     with _needs_export_extra():
         from vitrine.models.export import export
 

@@ -31,6 +31,7 @@ class Serving:
             none with two instances).
         threads: cpu only: threads inside one instance. Never 0, which would mean the host's cores, not the pod's. As
             many as cores serves a lone query soonest; 1 costs the least CPU under full load.
+        image_threads: cpu only: the same for the image model alone; None: as `threads`. 1 suits a Triton that indexes.
         image_niceness: cpu only: how far the image model stands back for other processes, so that indexing does not
             slow down searches. Read by the embedded stack's backend; NVIDIA's ignores it.
         max_batch_size: rows that Triton puts into one run.
@@ -46,6 +47,7 @@ class Serving:
     accelerator: Accelerator | None = None
     instances: int = 2
     threads: int = 2
+    image_threads: int | None = None
     image_niceness: int = 10
     max_batch_size: int = 32
     text_queue_delay_us: int = 0
@@ -58,7 +60,7 @@ class Serving:
     def __post_init__(self) -> None:
         if self.accelerator and self.profile != "gpu":
             raise ModelInvalid(f"The accelerator {self.accelerator} needs the gpu profile, not {self.profile}.")
-        if min(self.instances, self.threads, self.max_batch_size) < 1:
+        if min(self.instances, self.threads, self.image_threads or 1, self.max_batch_size) < 1:
             raise ModelInvalid("Instances, threads and the batch size must each be at least 1.")
 
 
@@ -73,6 +75,7 @@ def text_config(contract: ModelContract, serving: Serving) -> str:
         serving,
         queue_delay_us=serving.text_queue_delay_us,
         queue=(serving.text_queue_size, serving.text_queue_timeout_us),
+        threads=serving.threads,
     )
 
 
@@ -87,6 +90,7 @@ def image_config(contract: ModelContract, serving: Serving) -> str:
         serving,
         queue_delay_us=0,
         queue=(serving.image_queue_size, serving.image_queue_timeout_us),
+        threads=serving.image_threads or serving.threads,
         niceness=serving.image_niceness,
     )
 
@@ -100,6 +104,7 @@ def _config(
     *,
     queue_delay_us: int,
     queue: tuple[int, int],
+    threads: int,
     niceness: int = 0,
 ) -> str:
     input_name, data_type, dims = source
@@ -112,7 +117,7 @@ def _config(
     blocks = [
         head,
         _batching(queue_delay_us, *queue),
-        _parameters(contract, serving, niceness),
+        _parameters(contract, serving, threads, niceness),
         *([_accelerators(contract, serving)] if serving.accelerator else []),
         *(_warm_up(input_name, data_type, shape, rows) for shape in warm_shapes for rows in _warm_rows(serving)),
     ]
@@ -133,10 +138,10 @@ def _batching(delay_us: int, queue_size: int, timeout_us: int) -> str:
 }}"""
 
 
-def _parameters(contract: ModelContract, serving: Serving, niceness: int) -> str:
+def _parameters(contract: ModelContract, serving: Serving, threads: int, niceness: int) -> str:
     values = {FINGERPRINT_PARAMETER: contract.fingerprint}
     if serving.profile == "cpu":
-        values |= {"intra_op_thread_count": str(serving.threads), "inter_op_thread_count": "1"}
+        values |= {"intra_op_thread_count": str(threads), "inter_op_thread_count": "1"}
         if niceness:
             values[NICENESS_PARAMETER] = str(niceness)
     return "\n".join(

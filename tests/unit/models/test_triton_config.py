@@ -19,6 +19,7 @@ CONTRACT = ModelContract(
     text_buckets=(8, 16, 32, 77),
     dimension=512,
 )
+THREADS = "intra_op_thread_count"
 SERVINGS = [
     Serving(),
     Serving(profile="gpu"),
@@ -131,3 +132,12 @@ def test_the_image_model_alone_stands_back_and_only_on_a_cpu() -> None:
     assert image[NICENESS_PARAMETER].string_value == "7"
     assert NICENESS_PARAMETER not in text
     assert NICENESS_PARAMETER not in gpu
+
+
+def test_the_image_model_may_have_threads_of_its_own() -> None:
+    serving = Serving(threads=4, image_threads=1)
+    threads = [
+        parse(build(CONTRACT, serving)).parameters[THREADS].string_value for build in (text_config, image_config)
+    ]
+    assert threads == ["4", "1"]
+    assert parse(image_config(CONTRACT, Serving(threads=3))).parameters[THREADS].string_value == "3"
