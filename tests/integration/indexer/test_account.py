@@ -65,9 +65,11 @@ def test_a_dry_run_says_beforehand_what_a_run_will_reject(catalogue: PlantedCata
     )
     summary = json.loads(checked.stdout)
     account = catalogue.account
-    assert (summary["read"], summary["written"]) == (account.read, len(account.written))
+    assert (summary["read"], summary["usable"]) == (account.read, len(account.written))
     assert summary["rejected_by_reason"] == account.by_code
     assert list(differences_in_rejects(account, rejects)) == []
+    assert summary["ignored"] == {"blank_line": account.blank_lines}
+    assert summary["pictures"]["unnamed"] >= account.planted["picture without a row"]
 
 
 def test_a_second_run_writes_nothing(convergence: Convergence) -> None:
