@@ -4,7 +4,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -71,11 +71,15 @@ class Catalogue:
         self.fields: tuple[FieldSpec, ...] = tuple(rule.spec for rule in self._rules)
         self.blank_lines = 0
 
-    def rows(self) -> Iterator[CatalogueRow | Rejection]:
+    def rows(self, *, remember: Callable[[str], bool] = lambda _id: True) -> Iterator[CatalogueRow | Rejection]:
         """Reads the file once, in order, yielding exactly one object per record.
 
         Of several records with one id the first wins, whatever becomes of it. The ids seen are kept in memory (about
         10 MB per 100,000).
+
+        Args:
+            remember: whether to keep an id in mind. A shard need not: rows of other shards' products are none of its
+                business, doubles or not.
 
         Raises:
             CatalogueInvalid: the file is damaged, was replaced by one with other columns since it was opened, or
@@ -87,7 +91,7 @@ class Catalogue:
             if _checked_columns(table, self.mapping, self.path) != self._columns and table.fixed_columns:
                 raise CatalogueInvalid(f"{self.path} was replaced by a file with other columns. Run again.")
             for record in table:
-                yield self._read(record, seen)
+                yield self._read(record, seen, remember)
                 self.blank_lines = table.blank_lines
             self.blank_lines = table.blank_lines
 
@@ -102,7 +106,7 @@ class Catalogue:
         product_id = _zero_filled(rejection.id, self.mapping.id.digits)
         return str(PurePosixPath(self.mapping.template.render(lambda _column: product_id)))
 
-    def _read(self, record: Record, seen: set[str]) -> CatalogueRow | Rejection:
+    def _read(self, record: Record, seen: set[str], remember: Callable[[str], bool]) -> CatalogueRow | Rejection:
         product_id, image, owns_id = self._id_as_written(record), "", False
         try:
             if record.reason is not None:
@@ -110,7 +114,8 @@ class Catalogue:
             product_id = _product_id(record, self.mapping.id)
             if product_id in seen:
                 raise IdDuplicate(f"An earlier line has the id {product_id} too; the first one is kept.")
-            seen.add(product_id)
+            if remember(product_id):
+                seen.add(product_id)
             owns_id = True
             image = self._image_path(record, product_id)
             item = CatalogueItem(

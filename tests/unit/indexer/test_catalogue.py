@@ -78,6 +78,18 @@ def test_of_two_rows_with_one_id_the_first_wins(shop: Shop) -> None:
     assert (second.code, second.line, second.owns_id) == ("id_duplicate", 3, False)
 
 
+def test_doubles_of_ids_that_need_not_be_remembered_pass(shop: Shop) -> None:
+    for product_id in ("0108775015", "0108775044") * 2:
+        shop.add_row(product_id)
+    found = Catalogue(shop.write(), load_mapping("hm")).rows(remember="0108775015".__eq__)
+    assert [row.code if isinstance(row, Rejection) else row.item.id for row in found] == [
+        "0108775015",
+        "0108775044",
+        "id_duplicate",
+        "0108775044",
+    ]
+
+
 @pytest.mark.parametrize("picture", ["/etc/passwd", "../secret.jpg", "images/../../secret.jpg"])
 def test_a_picture_path_cannot_leave_the_catalogue(shop: Shop, picture: str) -> None:
     shop.columns.append("picture")
