@@ -112,11 +112,12 @@ class Searcher:
         """
         first = await self._run(requests, deadline, clock)
         # Between two questions to the directory an alias may have moved and its collection be gone.
-        stale = [row for row, search in enumerate(first) if isinstance(search, _Search) and search.outdated]
+        stale = {row: search for row, search in enumerate(first) if isinstance(search, _Search) and search.outdated}
         if not stale:
             return [_outcome(search) for search in first]
-        for row in stale:
+        for row, search in stale.items():
             self.directory.invalidate(requests[row].collection)
+            self.directory.invalidate(search.plan.collection.name)  # after a model's upgrade the alias names another
         second = await self._run([requests[row] for row in stale], deadline, clock)
         latest = dict(enumerate(first)) | dict(zip(stale, second, strict=True))
         return [_outcome(search) for search in latest.values()]

@@ -25,6 +25,15 @@ FIELDS = (FieldSpec("edition", FieldType.TEXT, facetable=True),)
 INDEXED_ROWS = 1_100
 """Milvus builds no index of fewer than 1,024 rows."""
 ROWS = 300
+KINDS: dict[str, dict[str, Any]] = {
+    "live": {},
+    "good": {},
+    "fewer": {"rows": ROWS // 2},
+    "foreign": {"fingerprint": "e" * 64},
+    "crippled": {"index": IvfFlat(nlist=256, nprobe=1), "rows": INDEXED_ROWS},
+    "unindexed": {"flushed": False},
+}
+"""`foreign` is of another model, `crippled` has an index that finds little, and the rows of `unindexed` are in none."""
 
 
 @dataclass(frozen=True)
@@ -107,21 +116,14 @@ async def drop_all(connection: MilvusConnection, prefix: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def editions(stack: RunningStack) -> Iterator[Editions]:
-    """`live` behind the alias; `good`, `fewer`, `foreign` (another model), `crippled` (an index that finds little) and
-    `unindexed` (rows that no index has) beside it."""
+def editions(stack: RunningStack, request: pytest.FixtureRequest) -> Iterator[Editions]:
+    """The editions that the module names, the one called live behind the alias."""
     alias = f"promotion_{secrets.token_hex(4)}"
     contract = ModelContract.load(stack.settings.model.repository)
 
     async def fill(connection: MilvusConnection) -> None:
-        await asyncio.gather(
-            make(connection, alias, "live", contract),
-            make(connection, alias, "good", contract),
-            make(connection, alias, "fewer", contract, rows=ROWS // 2),
-            make(connection, alias, "foreign", contract, fingerprint="e" * 64),
-            make(connection, alias, "crippled", contract, index=IvfFlat(nlist=256, nprobe=1), rows=INDEXED_ROWS),
-            make(connection, alias, "unindexed", contract, flushed=False),
-        )
+        wanted: tuple[str, ...] = request.module.EDITIONS
+        await asyncio.gather(*(make(connection, alias, edition, contract, **KINDS[edition]) for edition in wanted))
         await CollectionAdmin(connection).point_alias(alias, f"{alias}_live")
 
     in_a_loop(stack.settings, fill)
