@@ -20,7 +20,7 @@ from vitrine.indexer.outcomes import Outcome, Outcomes
 from vitrine.indexer.pipeline import run_together
 from vitrine.indexer.rejections import EmbeddingInvalid, Rejection
 from vitrine.indexer.report import IndexStage, StageTimes, Tally
-from vitrine.indexer.sink import Sink
+from vitrine.indexer.sink import Drain
 from vitrine.indexer.states import Embedded, Mark, Unchanged, row_hash
 
 READ_ROWS = 512
@@ -30,14 +30,17 @@ KeptRows: TypeAlias = Iterator[Embedded | Rejection]
 
 
 class KeptEmbeddings:
-    """A folder of kept embeddings, to be read once.
+    """Kept embeddings, to be read once.
+
+    Args:
+        folders: of one model and catalogue, such as those of its shards; where an id is in several, the last counts.
 
     Raises:
-        KeptEmbeddingsInvalid: it holds none, or parts that do not belong together.
+        KeptEmbeddingsInvalid: one holds none, or parts that do not belong together.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._parts = parts_of(folder)
+    def __init__(self, *folders: Path) -> None:
+        self._parts = [part for folder in folders for part in _some_parts(folder)]
         self.header: KeptHeader = common_header(self._parts)
         self._last: dict[str, int] = {}
         total = 0
@@ -111,7 +114,7 @@ class Backfill:
         self,
         rows: KeptRows,
         lookup: Lookup,
-        sink: Sink,
+        sink: Drain,
         outcomes: Outcomes,
         tally: Tally,
         times: StageTimes,
@@ -168,3 +171,10 @@ class Backfill:
                 else:
                     fresh.append(row)
         return fresh, settled
+
+
+def _some_parts(folder: Path) -> list[Path]:
+    parts = parts_of(folder)
+    if not parts:
+        raise KeptEmbeddingsInvalid(f"There are no kept embeddings (part-000001.parquet, ...) in {folder}.")
+    return parts

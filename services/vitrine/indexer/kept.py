@@ -151,16 +151,24 @@ class EmbeddingKeeper:
         """Whether this very content is kept already: only then may a run skip it."""
         return self._hashes.get(mark.id) == mark.content_hash
 
+    def known(self, ids: Sequence[str]) -> dict[str, Mark]:
+        """What is kept of these products: for a run that has no ledger. Nothing is known of their rows and files."""
+        return {key: Mark(key, self._hashes[key], b"") for key in ids if key in self._hashes}
+
     def add(self, batch: Sequence[Embedded]) -> None:
         """Keeps vectors, and writes a part when enough came together."""
         self._pending += batch
         if len(self._pending) * self._header.dimension * 4 >= self._part_bytes:
             self._write_part()
 
-    def close(self) -> None:
-        """Writes what is left as the last part."""
+    def flush(self) -> None:
+        """Writes what came together so far as a part, however little."""
         if self._pending:
             self._write_part()
+
+    def close(self) -> None:
+        """Writes what is left as the last part."""
+        self.flush()
 
     def _take_over(self, parts: Sequence[Path]) -> None:
         found = common_header(parts)

@@ -20,7 +20,7 @@ from vitrine.indexer.intake import Intake
 from vitrine.indexer.outcomes import Outcomes
 from vitrine.indexer.report import IndexStage, StageTimes, Tally
 from vitrine.indexer.retry import Backoff
-from vitrine.indexer.sink import Sink
+from vitrine.indexer.sink import Drain
 from vitrine.indexer.states import Embedded, Prepared
 
 
@@ -37,7 +37,7 @@ class Pipeline:
         self,
         intake: Intake,
         encoder: Encoder,
-        sink: Sink,
+        sink: Drain,
         outcomes: Outcomes,
         tally: Tally,
         times: StageTimes,

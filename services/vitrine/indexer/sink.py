@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Protocol
 
 from vitrine.indexer.channel import Channel
 from vitrine.indexer.kept import EmbeddingKeeper
@@ -16,6 +17,13 @@ from vitrine.vectorstore.writer import CollectionWriter, estimate_bytes
 MOST_ROWS = 8_192
 FLUSH_AFTER_S = 5.0  # a killed run loses at most this much embedding, however slow the model is
 _TAKE = 256
+
+
+class Drain(Protocol):
+    """Where a pipeline ends: `Sink`, or `KeptFiles` of a run without Milvus."""
+
+    async def drain(self, embedded: Channel[Embedded]) -> None:
+        """Takes everything until the channel is closed and empty."""
 
 
 class Sink:

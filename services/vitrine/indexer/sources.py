@@ -27,7 +27,7 @@ from vitrine.indexer.rejections import Rejection
 from vitrine.indexer.report import StageTimes, Tally
 from vitrine.indexer.retry import Backoff
 from vitrine.indexer.sharding import WHOLE, OwnRows, Shard
-from vitrine.indexer.sink import Sink
+from vitrine.indexer.sink import Drain
 from vitrine.indexer.states import Embedded
 from vitrine.settings import Settings
 
@@ -42,7 +42,7 @@ class RunParts:
 
     lookup: Lookup
     outcomes: Outcomes
-    sink: Sink
+    sink: Drain
     tally: Tally
     times: StageTimes
     control: RunControl
@@ -117,7 +117,7 @@ class CatalogueSource:
         self._settings = settings
         self._decode_pool = decode_pool
         self._compare_contents = compare_contents
-        self._rows = OwnRows(islice(catalogue.rows(), limit), _place_of_row, shard)
+        self._rows = OwnRows(islice(catalogue.rows(remember=shard.owns), limit), _place_of_row, shard)
 
     @property
     def elsewhere(self) -> int:

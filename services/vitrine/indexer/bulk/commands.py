@@ -3,12 +3,14 @@
 import asyncio
 import json
 import signal
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.console import Console
 
+from vitrine.errors import VitrineError
 from vitrine.indexer.display import log_to, open_display
 from vitrine.indexer.index_option import index_of_options
 from vitrine.settings import MIB, read_settings
@@ -22,14 +24,41 @@ def register(app: typer.Typer) -> None:
     bulk = typer.Typer(
         name="bulk", help="Fill collections of millions through Milvus's bulk import.", no_args_is_help=True
     )
+    bulk.command("embed")(embed)
     bulk.command("write")(write)
     bulk.command("check")(check)
     bulk.command("import")(import_files)
     app.add_typer(bulk)
 
 
+def embed(
+    catalogue: Annotated[Path, typer.Option(help="Folder with the catalogue's file and pictures.")],
+    output: Annotated[Path, typer.Option(help="Folder for kept embeddings, one for each shard; made if need be.")],
+    mapping: Annotated[str, typer.Option(help="The catalogue's mapping: a TOML file, or hm, which ships.")] = "hm",
+    shard: Annotated[
+        str | None, typer.Option(help="NUMBER/COUNT, such as 2/4: embed that part of the catalogue.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read only this many records.")] = None,
+    rejects: Annotated[Path | None, typer.Option(help="CSV of rejections.")] = None,
+    max_rejects: Annotated[int | None, typer.Option(min=0, help="Fail when more products are rejected.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Embed a catalogue's pictures into a folder, with Triton and without Milvus. Safe to repeat and to stop."""
+    from vitrine.indexer.bulk.embedding import EmbedRequest, run_bulk_embed
+    from vitrine.indexer.sharding import WHOLE, Shard
+
+    settings = read_settings()
+    part = WHOLE if shard is None else Shard.parse(shard)
+    request = EmbedRequest(catalogue, mapping, output, part, limit, rejects, max_rejects)
+    terminal = Console(stderr=True)
+    log_to(terminal, settings.telemetry.log_level)
+    with open_display(terminal, "Embedding", "embedded") as display:
+        report = _finished(run_bulk_embed(request, settings, display))
+    _tell(report, as_json=as_json)
+
+
 def write(
-    from_embeddings: Annotated[Path, typer.Option(help="Folder of kept embeddings.")],
+    from_embeddings: Annotated[list[Path], typer.Option(help="Folder of kept embeddings; repeatable, for shards.")],
     output: Annotated[Path, typer.Option(help="Folder for the files; made if need be.")],
     file_mib: Annotated[int, typer.Option(min=1, max=8_192, help="About the MiB of values in one file.")] = 512,
     replace: Annotated[bool, typer.Option("--replace", help="Write anew where a finished set is.")] = False,
@@ -45,7 +74,7 @@ def write(
     terminal = Console(stderr=True)
     log_to(terminal, read_settings().telemetry.log_level)
     with open_display(terminal) as display:
-        manifest = write_bulk_files(KeptEmbeddings(from_embeddings), request, display.waiting)
+        manifest = write_bulk_files(KeptEmbeddings(*from_embeddings), request, display.waiting)
     written = {
         "output": str(output),
         "read": manifest.read,
@@ -121,11 +150,42 @@ def import_files(
     terminal = Console(stderr=True)
     log_to(terminal, settings.telemetry.log_level)
     with open_display(terminal) as display:
-        try:
-            report = asyncio.run(run_bulk_import(request, settings, display))
-        except asyncio.CancelledError:
-            # The second Ctrl-C.
-            raise KeyboardInterrupt from None
+        report = _finished(run_bulk_import(request, settings, display))
+    _tell(report, as_json=as_json)
+
+
+class _Report(Protocol):
+    """Of a run that can fail or be interrupted."""
+
+    @property
+    def interrupted(self) -> str: ...
+
+    @property
+    def failure(self) -> VitrineError | None: ...
+
+    def as_json(self) -> Mapping[str, object]: ...
+
+    def print(self, console: Console) -> None: ...
+
+
+_T = TypeVar("_T")
+
+
+def _finished(work: Coroutine[Any, Any, _T]) -> _T:
+    try:
+        return asyncio.run(work)
+    except asyncio.CancelledError:
+        # The second Ctrl-C.
+        raise KeyboardInterrupt from None
+
+
+def _tell(report: _Report, *, as_json: bool) -> None:
+    """Prints the report; an exit status other than 0 when the run did not come to its end.
+
+    Raises:
+        VitrineError: what the run failed with.
+        typer.Exit: it was interrupted.
+    """
     if as_json:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -133,4 +193,5 @@ def import_files(
     if report.failure is not None:
         raise report.failure
     if report.interrupted:
+        Console(stderr=True).print("Stopped. The same command goes on from here.", highlight=False)
         raise typer.Exit(128 + signal.Signals[report.interrupted])
