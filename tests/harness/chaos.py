@@ -14,7 +14,8 @@ VICTIMS = (INDEXER, "triton", "milvus")
 _POLL_S = 0.02
 _LONGEST_WAIT_S = 60.0  # for a run to get as far as the next kill's moment
 _SPREAD_S = 1.5  # by so much a kill comes later than its moment: anywhere within an upsert or a batch
-_SPREAD_FROM_START_S = 6.0  # the same, when the moment had passed before the run began: its start is hit at times
+_WIDE_SPREAD_S = 6.0  # the same, when the moment had passed before the run began, or comes after all is written
+_BEYOND = 1.1  # one kill in eleven comes while a run flushes, waits for the index and points the alias
 _LONGEST_ABSENCE_S = 3.0
 _FAILURES_MORE_THAN_KILLS = 3
 
@@ -85,7 +86,7 @@ class Chaos:
             OutOfTime, NotConverging: see there; nothing of the indexer is left running.
         """
         try:
-            moments = sorted(self._rng.uniform(0, self._expected) for _ in range(kills))
+            moments = sorted(self._rng.uniform(0, _BEYOND * self._expected) for _ in range(kills))
             for moment, victim in zip(moments, self._victims(kills), strict=True):
                 self._kill(victim, moment)
             while True:
@@ -149,7 +150,9 @@ class Chaos:
 
     def _wait_for(self, run: IndexRun, moment: float) -> None:
         """Until so many products are recorded, or the run is over; and a random while longer."""
-        spread = _SPREAD_FROM_START_S if run.recorded() >= moment else _SPREAD_S
+        moment = min(moment, self._expected)
+        at_once = run.recorded() >= moment
+        spread = _WIDE_SPREAD_S if at_once or moment == self._expected else _SPREAD_S
         until = min(self._deadline, time.monotonic() + _LONGEST_WAIT_S)
         while not run.is_over() and run.recorded() < moment and time.monotonic() < until:
             time.sleep(_POLL_S)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from vitrine.settings import LocalSettings, Settings
 SAMPLE_S = 0.25
 KILLED = -9
 _END_TIMEOUT_S = 30.0
+_CODE = re.compile(r"([a-z_]+): ")
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,11 @@ class EndedRun:
 
     @property
     def code(self) -> str:
-        """Of the error it ended with; empty when there was none."""
-        return str((self.summary.get("error") or {}).get("code", ""))
+        """Of the error it ended with; empty when there was none, or none of ours."""
+        if self.status in (0, KILLED):
+            return ""
+        said = _CODE.match(self.complaint)
+        return str((self.summary.get("error") or {}).get("code", said[1] if said else ""))
 
 
 class IndexRun:
