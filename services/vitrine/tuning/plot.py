@@ -51,7 +51,7 @@ def draw(tuned: Tuned, path: Path) -> None:
 def _draw_target(axes: "Axes", tuned: Tuned) -> None:
     target = tuned.request.target
     latencies = [point.p99_ms for point in tuned.points]
-    recalls = [point.recall for point in tuned.points]
+    recalls = [point.least_recall for point in tuned.points]
     low, high = min(*recalls, target.recall), 1.0
     margin = max(0.01, 0.08 * (high - low))
     axes.set_xlim(low - margin, high + margin)
@@ -104,15 +104,26 @@ def _draw_points(axes: "Axes", tuned: Tuned) -> None:
             zorder=5,
             label="chosen",
         )
-    for number, point in enumerate(best):
-        above = number % 2 == 0
+    present = [point for point in tuned.points if point.own and point.index == tuned.collection.index]
+    axes.scatter(
+        [point.recall for point in present],
+        [point.p99_ms for point in present],
+        s=120,
+        facecolor="none",
+        edgecolor=_INK,
+        linewidth=0.9,
+        zorder=4,
+        label="present default",
+    )
+    # Above and to the left of its point a label stands clear of the line, which rises to the right.
+    for point in best:
         axes.annotate(
             point.label,
             (point.recall, point.p99_ms),
-            xytext=(0, 11 if above else -11),
+            xytext=(-7, 6),
             textcoords="offset points",
-            ha="center",
-            va="bottom" if above else "top",
+            ha="right",
+            va="bottom",
             fontsize=8.5,
             color=_ACCENT if point == chosen else _INK,
             fontweight="bold" if point == chosen else "normal",
@@ -129,11 +140,10 @@ def _label(axes: "Axes", tuned: Tuned) -> None:
     axes.grid(which="major", color="#eceff1", linewidth=0.8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.set_title(
-        f"{info.name}: {info.index.index_type}, {info.rows:,} x {info.dimension}", loc="left", fontsize=12, color=_INK
-    )
+    title = f"{info.name}: {info.index.index_type}, {info.rows:,} x {info.dimension}"
+    axes.set_title(title, loc="left", fontsize=12, color=_INK, pad=20)
     told = f"queries: {tuned.asked}"
     if tuned.chosen is not None:
         told += f"; {held_out} held-out queries: recall {tuned.chosen.recall:.3f}, p99 {tuned.chosen.p99_ms:.1f} ms"
-    axes.annotate(told, (1, 1.015), xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color="#5d6d7e")
-    axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+    axes.annotate(told, (0, 1.015), xycoords="axes fraction", va="bottom", fontsize=8.5, color="#5d6d7e")
+    axes.legend(frameon=False, fontsize=8.5, ncols=4, loc="lower right", bbox_to_anchor=(1.01, 1.03), handletextpad=0.2)
