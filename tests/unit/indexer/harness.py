@@ -85,6 +85,19 @@ class FakeWriter:
         return len(items)
 
 
+class HeldWriter(FakeWriter):
+    """A Milvus that takes nothing before it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called, self.released = asyncio.Event(), asyncio.Event()
+
+    async def upsert(self, items: Sequence[EmbeddedItem]) -> int:
+        self.called.set()
+        await self.released.wait()
+        return await super().upsert(items)
+
+
 @dataclass
 class Bench:
     """One shop and what runs over it leave behind."""
@@ -97,6 +110,7 @@ class Bench:
     in_flight: int = 2
     upsert_bytes: int = 64 * 1024
     max_rejects: int | None = None
+    max_per_s: float = 0.0
     keep: EmbeddingKeeper | None = None
     tally: Tally = field(default_factory=Tally)
     control: RunControl = field(default_factory=RunControl)
@@ -145,6 +159,7 @@ class Bench:
             bookkeeping=bookkeeping,
             decode_pool=decode_pool,
             decode_threads=THREADS,
+            max_per_s=self.max_per_s,
         )
         sink = Sink(
             cast("CollectionWriter", self.writer),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.fixtures.shop import Shop, jpeg, product_ids
-from tests.unit.indexer.harness import SIZE, Bench, FakeEncoder, FakeWriter, vectors_of
+from tests.unit.indexer.harness import SIZE, Bench, FakeEncoder, FakeWriter, HeldWriter, vectors_of
 from vitrine.domain import EmbeddedItem
 from vitrine.embedding.contract import ImagePolicy
 from vitrine.embedding.preprocess import prepare
@@ -301,3 +301,21 @@ async def test_a_picture_that_cannot_be_read_does_not_take_its_older_state_away(
     assert (tally.unchanged, tally.written) == (3, 0)
     with bench.ledger() as ledger:
         assert ledger.stale() == 0
+
+
+async def test_embedding_waits_for_a_milvus_that_takes_nothing(bench: Bench) -> None:
+    stock(bench.shop, 400)
+    bench.writer = writer = HeldWriter()
+    run = asyncio.create_task(bench.run())
+    async with asyncio.timeout(60):
+        await writer.called.wait()
+        seen, still = -1, 0
+        while still < 20:
+            await asyncio.sleep(0.01)
+            still = still + 1 if bench.tally.embedded == seen else 0
+            seen = bench.tally.embedded
+        # What one upsert holds (under 100 rows of this size), the channel before it, and the calls in flight.
+        assert bench.tally.embedded <= 100 + 4 * bench.batch_size * bench.in_flight + bench.batch_size * bench.in_flight
+        writer.released.set()
+        tally = await run
+    assert tally.written == 400
