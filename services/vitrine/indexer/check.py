@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -82,6 +82,7 @@ async def check_catalogue(request: CheckRequest, images: ImageSettings, display:
                 unnamed = await check.unnamed(control, display)
         except VitrineError as error:
             failure = error
+        check.close_rejects()
     return check.report(unnamed, failure or check.verdict(control), control.reason, time.monotonic() - began)
 
 
@@ -96,6 +97,7 @@ class _Check:
         self._request = request
         self._threads = images.decode_threads
         self._rejects = rejects
+        self._unwritable: InvalidInput | None = None
         self._profile = CatalogueProfile(catalogue)
         self._named = NamedPictures(catalogue.folder)
         self._examples: dict[str, list[Rejection]] = {}
@@ -129,10 +131,20 @@ class _Check:
         display.waiting("Looking for pictures that no row names", 1.0)
         return found if found.complete else None
 
+    def close_rejects(self) -> None:
+        """Publishes the rejects file, if there is one and all of it could be written."""
+        try:
+            if self._rejects is not None and self._unwritable is None:
+                self._rejects.close()
+        except OSError as error:
+            self._unwritable = _incomplete(error)
+
     def verdict(self, control: RunControl) -> VitrineError | None:
         """What makes the catalogue unusable, once it was read; None while nothing does."""
         if control.stopping.is_set():
             return None
+        if self._unwritable is not None:
+            return self._unwritable
         limit, rejected = self._request.max_rejects, self.tally.rejections
         if not self.tally.written:
             return CatalogueUnusable(
@@ -205,8 +217,13 @@ class _Check:
         examples = self._examples.setdefault(rejection.code, [])
         if len(examples) < _EXAMPLES:
             examples.append(rejection)
-        if self._rejects is not None:
+        if self._rejects is None or self._unwritable is not None:
+            return
+        try:
             self._rejects.add(rejection)
+        except OSError as error:
+            # The reading goes on: its report is worth having.
+            self._unwritable = _incomplete(error)
 
 
 def _take(
@@ -222,6 +239,10 @@ def _take(
     return chunk, None
 
 
+def _incomplete(error: OSError) -> InvalidInput:
+    return InvalidInput(f"The rejects file cannot be written to its end: {error.strerror}.")
+
+
 @contextmanager
 def _open_rejects(path: Path | None) -> Iterator[RejectsFile | None]:
     """Raises InvalidInput: it cannot be written."""
@@ -232,5 +253,9 @@ def _open_rejects(path: Path | None) -> Iterator[RejectsFile | None]:
         file = RejectsFile(path)
     except OSError as error:
         raise InvalidInput(f"The rejects file {path} cannot be written: {error.strerror}.") from error
-    with file:
+    try:
         yield file
+    finally:
+        # A second time, after whatever the check had to say about the first.
+        with suppress(OSError):
+            file.close()

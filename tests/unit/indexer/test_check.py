@@ -1,6 +1,7 @@
 import csv
 import io
 import os
+import signal
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,9 +12,10 @@ from rich.console import Console
 from tests.fixtures.shop import Shop, jpeg, product_ids
 from tests.harness.planted import LEAST_ROWS, plant
 from vitrine.errors import CatalogueInvalid
-from vitrine.indexer.check import CheckRequest, check_catalogue
+from vitrine.indexer.check import CHUNK, CheckRequest, check_catalogue
 from vitrine.indexer.check_report import CheckReport
 from vitrine.indexer.display import LineDisplay
+from vitrine.indexer.report import Tally
 from vitrine.settings import ImageSettings
 
 
@@ -176,3 +178,36 @@ async def test_a_mapping_that_does_not_fit_is_told_before_anything_is_read(shop:
     shop.columns = ["article_id", "prod_name"]
     with pytest.raises(CatalogueInvalid, match="product_code"):
         await check(shop.write())
+
+
+class Impatient(LineDisplay):
+    """Interrupts the check that it shows."""
+
+    async def follow(self, tally: Tally, total: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await super().follow(tally, total)
+
+
+async def test_an_interrupted_check_reports_what_it_saw(shop: Shop) -> None:
+    for product_id in product_ids(20 * CHUNK):
+        shop.add_row(product_id)
+    report = await check_catalogue(CheckRequest(shop.write()), ImageSettings(), Impatient())
+    assert report.interrupted == "SIGINT"
+    assert report.failure is None
+    assert report.unnamed is None
+    assert 0 < report.read == report.rejected.total() < 20 * CHUNK
+
+
+async def test_a_rejects_file_that_cannot_be_finished_fails_the_check_after_its_report(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.add(product_ids(1)[0])
+    shop.add_row("0999000001")
+    full = tmp_path / "rejects.csv"
+    # Every write to this device fails as on a disk without room.
+    (tmp_path / "rejects.csv.partial").symlink_to("/dev/full")
+    request = CheckRequest(shop.write(), rejects=full)
+    report = await check_catalogue(request, ImageSettings(), LineDisplay())
+    assert (report.usable, report.rejected.total()) == (1, 1)
+    assert report.failure is not None
+    assert "No space left" in report.failure.message

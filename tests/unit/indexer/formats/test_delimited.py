@@ -162,3 +162,11 @@ def test_without_quotes_any_line_costs_itself_only(tail: bytes) -> None:
     table, found = read(b"id\ttext\n" + tail + b"\n9\tlast\n", "\t", quoted=False)
     assert (found[-1].line, found[-1].cells, found[-1].reason) == (3, {"id": "9", "text": "last"}, None)
     assert len(found) + table.blank_lines == 2
+
+
+@given(st.binary(max_size=400))
+def test_with_quotes_any_line_costs_itself_only(middle: bytes) -> None:
+    middle = middle.replace(b"\n", b"")
+    table, found = read(b"id,text\n" + middle + b"\n9,last\n")
+    assert (found[-1].line, found[-1].cells, found[-1].reason) == (3, {"id": "9", "text": "last"}, None)
+    assert len(found) + table.blank_lines == 2
