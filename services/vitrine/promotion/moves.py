@@ -6,9 +6,10 @@ or not, and running it again is safe.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from vitrine.errors import CollectionNotFound, CollectionNotReady, ContractMismatch, InvalidInput, VitrineError
-from vitrine.promotion.family import Member, State, members
+from vitrine.promotion.family import Member, State, members, predecessors
 from vitrine.promotion.gates import ServedModel
 from vitrine.vectorstore.admin import CollectionAdmin, Progress
 from vitrine.vectorstore.collection import CollectionInfo
@@ -164,7 +165,7 @@ async def to_retire(admin: CollectionAdmin, name_or_alias: str, *, keep: int, ev
     live = next((member.info for member in family if member.state is State.LIVE), None)
     if live is None:
         raise CollectionNotFound(f"There is no collection or alias {name_or_alias!r}.", collection=name_or_alias)
-    return _left_over(family, live, 0 if everything else keep, everything=everything)
+    return left_over(family, live, keep, everything=everything)
 
 
 async def drop(admin: CollectionAdmin, info: CollectionInfo) -> None:
@@ -181,16 +182,13 @@ async def drop(admin: CollectionAdmin, info: CollectionInfo) -> None:
         await admin.drop(info.name)
 
 
-def _left_over(family: Sequence[Member], live: CollectionInfo, keep: int, *, everything: bool) -> list[CollectionInfo]:
-    by_name = {member.info.name: member.info for member in family}
+def left_over(family: Sequence[Member], live: CollectionInfo, keep: int, *, everything: bool) -> list[CollectionInfo]:
+    """What was live and is needed for nothing; arguments as of `to_retire`."""
     kept: set[str] = set()
-    at: CollectionInfo | None = live
-    for _ in range(keep):
-        at = None if at is None else by_name.get(at.lineage.replaces)
-        if at is not None:
-            kept.add(at.name)
     if not everything:
-        kept.add(live.lineage.moved_from)
+        by_name = {member.info.name: member.info for member in family}
+        kept = {info.name for info in islice(predecessors(live, by_name), keep)}
+        kept.add(live.lineage.moved_from)  # gateways of its model may still be on it
     gone = (State.PREVIOUS, State.REPLACED, State.ROLLED_BACK)
     return [member.info for member in family if member.state in gone and member.info.name not in kept]
 

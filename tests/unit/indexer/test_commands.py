@@ -23,6 +23,8 @@ def failure(app: typer.Typer, *arguments: str) -> BaseException | None:
         ([], "--catalogue FOLDER or --from-embeddings"),
         (["--catalogue", "a", "--from-embeddings", "b"], "--catalogue FOLDER or --from-embeddings"),
         (["--from-embeddings", "b", "--keep-embeddings", "c"], "exclude each other"),
+        (["--catalogue", "a", "--new", "--into", "b"], "exclude each other"),
+        (["--catalogue", "a", "--into", "b-c"], "no name for a collection"),
         (["--catalogue", "a", "--index-param", "M=16"], "needs --index"),
         (["--catalogue", "a", "--index", "hnsw", "--index-param", "M16"], "NAME=VALUE"),
         (["--catalogue", "a", "--index", "hnsw", "--index-param", "M="], "NAME=VALUE"),
