@@ -110,6 +110,8 @@ class Catalogue:
         product_id, image, owns_id = self._id_as_written(record), "", False
         try:
             if record.reason is not None:
+                # Still a guess, but the one that the product's own ledger entry and shard go by.
+                product_id = _zero_filled(product_id, self.mapping.id.digits)
                 raise record.reason
             product_id = _product_id(record, self.mapping.id)
             if product_id in seen:

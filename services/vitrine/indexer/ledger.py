@@ -23,6 +23,8 @@ from vitrine.indexer.states import Mark
 
 __all__ = ["Ledger", "LedgerBusy", "LedgerInvalid", "RunNote", "exclusive_lock"]
 
+LOCK_PATIENCE_S = 0.3
+
 # Parameters: the run, whether rejected products count.
 _COUNT_GONE = (
     "SELECT count(*) FROM products WHERE content_hash IS NOT NULL AND (run < ?1 OR (?2 AND rejected_code IS NOT NULL))"
@@ -193,6 +195,10 @@ class Ledger:
         self._db.execute("COMMIT")
         self._db.execute("PRAGMA synchronous = NORMAL")
 
+    def leaving_count(self) -> int:
+        """Products whose deletion is decided and was not acknowledged."""
+        return int(self._db.execute("SELECT count(*) FROM products WHERE leaving = 1").fetchone()[0])
+
     def leaving(self, most: int) -> list[str]:
         """Up to `most` products whose deletion is decided and was not acknowledged."""
         return [row[0] for row in self._db.execute("SELECT id FROM products WHERE leaving = 1 LIMIT ?", (most,))]
@@ -257,9 +263,15 @@ def exclusive_lock(path: Path, *, shared: bool = False) -> int:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise LedgerBusy(f"Another indexing run holds {path}; wait for it or stop it.") from error
-    return descriptor
+    # `index status` holds it for a moment to see whether a run does.
+    until = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() < until:
+                time.sleep(0.05)
+                continue
+            os.close(descriptor)
+            raise LedgerBusy(f"Another indexing run holds {path}; wait for it or stop it.") from error
+        return descriptor

@@ -17,7 +17,7 @@ from vitrine.domain import Deadline
 from vitrine.errors import InvalidInput, VitrineError
 from vitrine.indexer.ledger import Ledger
 from vitrine.indexer.retry import Backoff
-from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.admin import CollectionAdmin, Progress
 from vitrine.vectorstore.searcher import VectorSearcher
 from vitrine.vectorstore.writer import CollectionWriter
 
@@ -120,15 +120,19 @@ class Pruner:
         self._stop = stop
         self.deleted = 0
 
-    async def finish_decided(self) -> None:
+    async def finish_decided(self, on_progress: Progress) -> None:
         """Finishes deletions that an earlier run decided and did not get to confirm."""
         before = self.deleted
-        await self._delete_decided()
+        await self._delete_decided(on_progress)
         if self.deleted > before:
             _log.info("Finished %d deletions that an earlier run had begun.", self.deleted - before)
 
-    async def prune(self, rule: PruneRule) -> None:
+    async def prune(self, rule: PruneRule, on_progress: Progress) -> None:
         """Deletes what the run, now at the end of its source, did not see.
+
+        Args:
+            rule: what may go.
+            on_progress: told what share of the decided deletions is done.
 
         Raises:
             PruneRefused: it would be too much; nothing was deleted.
@@ -142,7 +146,7 @@ class Pruner:
         _require_few(gone + len(unknown), held + len(unknown), rule)
         if gone or unknown:
             await self._aside(lambda: ledger.decide_deletion(rejected=rule.rejected, unknown=unknown))
-            await self._delete_decided()
+            await self._delete_decided(on_progress)
 
     async def _unknown(self, held: int, rule: PruneRule) -> list[str]:
         """Ids in Milvus that the ledger does not account for; stops listing them when they are too many anyway."""
@@ -162,11 +166,16 @@ class Pruner:
         await look()
         return found
 
-    async def _delete_decided(self) -> None:
+    async def _delete_decided(self, on_progress: Progress) -> None:
+        total, done = await self._aside(self._ledger.leaving_count), 0
         while ids := await self._aside(lambda: self._ledger.leaving(AT_ONCE)):
+            on_progress("Deleting", done / total)
             await self._delete(ids)
             await self._aside(partial(self._ledger.mark_deleted, ids))
+            done += len(ids)
             self.deleted += len(ids)
+        if done:
+            on_progress("Deleting", 1.0)
 
     async def _delete(self, ids: list[str]) -> None:
         await self._backoff.run("Deleting in Milvus", lambda: self._shelf.delete(ids), self._stop)

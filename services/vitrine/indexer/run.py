@@ -107,7 +107,7 @@ class Run:
         failure: VitrineError | None = None
         complete = False
         try:
-            await self._pruner.finish_decided()
+            await self._pruner.finish_decided(display.waiting)
             async with followed(display, self._parts.tally, self._source.total):
                 try:
                     await self._source.runner(self._parts).run()
@@ -116,7 +116,7 @@ class Run:
             self._parts.tally.check()
             complete = not (self._parts.control.reason or self._rules.limited)
             if complete and self._rules.prune is not None:
-                await self._pruner.prune(self._rules.prune)
+                await self._pruner.prune(self._rules.prune, display.waiting)
         except VitrineError as error:
             failure = error
         summary = self._summary(time.monotonic() - began, failure)

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from pymilvus.grpc_gen import milvus_pb2
+from typer.testing import CliRunner
 
 from tests.fixtures.indexing import Indexing, Shelf
 from tests.fixtures.shop import Shop, jpeg, product_ids
 from tests.fixtures.stack import RunningStack
 from vitrine.domain import CatalogueItem, EmbeddedItem
+from vitrine.indexer.commands import register
 from vitrine.indexer.status_reading import collection_status
 from vitrine.indexer.why_reading import explain
+from vitrine.local.gateway import environment_of
 from vitrine.settings import LocalSettings, Settings
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.columns import columns_of
@@ -112,3 +116,18 @@ async def test_why_tells_what_became_of_a_product(
     # Spreadsheets drop leading zeros; the mapping says how many digits there are.
     short = await explain(product_id.lstrip("0"), ALIAS, settings, catalogue=shop.folder)
     assert short.verdict == looked.verdict
+
+
+def test_both_verbs_print_their_findings(harmed: tuple[Shop, Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    shop, settings = harmed
+    for name, value in environment_of(settings).items():
+        monkeypatch.setenv(name, value)
+    app = typer.Typer()
+    register(app)
+    told = CliRunner().invoke(app, ["index", "status", ALIAS], catch_exceptions=False).stdout
+    assert "(told_v1, live)" in told
+    assert f"vitrine index --collection {ALIAS} --catalogue {shop.folder} --prune" in told
+    arguments = ["index", "why", DOUBLED, "--collection", ALIAS, "--catalogue", str(shop.folder)]
+    why = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
+    assert f"{DOUBLED} is doubled: 2 rows have its id." in why
+    assert "line 7" in why

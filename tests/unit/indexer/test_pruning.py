@@ -63,13 +63,17 @@ def held() -> list[str]:
     return [f"{number:02d}" for number in range(20)]
 
 
+def silently(_what: str, _share: float) -> None:
+    """Progress that nobody watches."""
+
+
 async def prune(
     ledger: Ledger, shelf: MemoryShelf, rule: PruneRule, owns: Callable[[str], bool] = lambda _: True
 ) -> int:
     with ThreadPoolExecutor(1) as bookkeeping:
         pruner = Pruner(ledger, shelf, owns=owns, backoff=QUICK, bookkeeping=bookkeeping, stop=asyncio.Event())
-        await pruner.finish_decided()
-        await pruner.prune(rule)
+        await pruner.finish_decided(silently)
+        await pruner.prune(rule, silently)
     return pruner.deleted
 
 
@@ -143,7 +147,7 @@ async def test_a_product_that_came_back_is_written_after_its_deletion(ledger: Le
         pruner = Pruner(
             ledger, shelf, owns=lambda _: True, backoff=QUICK, bookkeeping=bookkeeping, stop=asyncio.Event()
         )
-        await pruner.finish_decided()
+        await pruner.finish_decided(silently)
     shelf.rows.add("00")
     ledger.mark_written([mark("00")])
     assert ledger.in_collection() == 19
