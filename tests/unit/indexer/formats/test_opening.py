@@ -7,6 +7,7 @@ import pytest
 
 from vitrine.errors import CatalogueInvalid
 from vitrine.indexer.catalogue import Catalogue, CatalogueRow
+from vitrine.indexer.formats import opening
 from vitrine.indexer.mapping import CatalogueMapping, FileFormat, load_mapping
 from vitrine.indexer.rejections import Rejection
 
@@ -163,3 +164,10 @@ def test_several_values_where_one_belongs_reject_the_row(tmp_path: Path, line: s
     assert message in second.message
     assert isinstance(first, CatalogueRow)
     assert isinstance(third, CatalogueRow)
+
+
+def test_rows_of_a_large_file_are_estimated_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "COUNTED_BYTES", 1)
+    monkeypatch.setattr(opening, "_COUNT_BLOCK", 10_000)
+    (tmp_path / "m.csv").write_text("id,title\n" + "".join(f"{number:05d},Title\n" for number in range(20_000)))
+    assert Catalogue(tmp_path, minimal("m.csv")).estimated_rows() == pytest.approx(20_000, rel=0.01)
