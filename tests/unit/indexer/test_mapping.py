@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,13 @@ def test_the_columns_that_are_read_and_those_that_must_be_there(tmp_path: Path) 
     assert mapping.columns == {"sku", "season", "design", "name", "Farbe", "price"}
     assert mapping.template.folder == ""
     assert ImageTemplate.parse("a/b/c{id}.jpg").folder == "a/b"
+
+
+def test_the_mapping_that_the_documentation_shows_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "catalogues.md").read_text(encoding="utf-8")
+    shown = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert shown is not None
+    # With the keys that are shown switched off, too.
+    mapping = load(tmp_path, re.sub(r"^# (\w+ = )", r"\1", shown[1], flags=re.MULTILINE))
+    assert (mapping.name, mapping.id.digits, mapping.delimiter, mapping.quoted) == ("shoes", 10, ";", False)
+    assert [rule.name for rule in mapping.fields] == ["colour", "price"]
