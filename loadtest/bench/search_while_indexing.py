@@ -35,8 +35,9 @@ from vitrine.settings import LocalSettings
 ALIAS = "products"
 GOAL = 2.0
 TIMEOUT_S = 30.0
-STARTING_S = 6.0
-"""Python, the ledger and the collection come first; only then decoding and embedding run."""
+START_TIMEOUT_S = 90.0
+BUSY_CPU_S = 0.5
+"""Processor time of Triton by which a run counts as under way: Python, the ledger and the collection come first."""
 SEASONS = ("", "new", "small", "summer", "winter", "soft")
 
 
@@ -92,6 +93,15 @@ def indexing(stack: OwnStack, arguments: argparse.Namespace, catalogue: Path) ->
     )
 
 
+async def under_way(stack: OwnStack, run: IndexRun, before_s: float) -> None:
+    """Returns once Triton has begun to embed for a run."""
+    until = time.monotonic() + START_TIMEOUT_S
+    while stack.cpu_seconds()["triton"] - before_s < BUSY_CPU_S:
+        if run.process.poll() is not None or time.monotonic() > until:
+            raise SystemExit("vitrine index does not get under way.")
+        await asyncio.sleep(0.2)
+
+
 def end(run: IndexRun) -> float:
     """Stops a run in order; products a second that it wrote."""
     run.process.send_signal(signal.SIGTERM)
@@ -116,8 +126,9 @@ async def phases(stack: OwnStack, arguments: argparse.Namespace, catalogue: Path
         await search(client, texts, arguments.rate, 5.0, phase)
         for _ in range(arguments.rounds):
             phase.idle += await search(client, texts, arguments.rate, arguments.seconds, phase)
+            before_s = stack.cpu_seconds()["triton"]
             run = indexing(stack, arguments, catalogue)
-            await asyncio.sleep(STARTING_S)
+            await under_way(stack, run, before_s)
             phase.indexing += await search(client, texts, arguments.rate, arguments.seconds, phase)
             phase.products_per_s.append(await asyncio.to_thread(end, run))
             await asyncio.sleep(2.0)
