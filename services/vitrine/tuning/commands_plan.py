@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vitrine.tuning.plan import Demand, IndexPlan, Node
 
 _GIB = 1024**3
-_SHOWN = ("M", "ef", "nprobe", "m", "search_list")
+_SHOWN = ("M", "ef", "nprobe", "m", "search_list", "rerank")
 
 
 def register(app: typer.Typer) -> None:
@@ -152,7 +152,7 @@ def _as_json(demand: "Demand", node: "Node", plans: "Sequence[IndexPlan]") -> di
 
 def _name(one: "IndexPlan") -> str:
     """The kind with the settings that weigh most; all of them would fill the screen."""
-    shown = [f"{name}={value}" for name, value in one.index.settings().items() if name in _SHOWN]
+    shown = [f"{name}={value}" for name, value in one.index.settings().items() if name in _SHOWN and value]
     return f"{one.index.index_type} {' '.join(shown)}".rstrip()
 
 

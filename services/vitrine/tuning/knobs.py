@@ -44,7 +44,7 @@ def knob_of(index: IndexParams, k: int) -> Knob | None:
 def variants_of(index: IndexParams) -> list[IndexParams]:
     """The index with each worthwhile value of its other search settings; itself where it has none."""
     for name, values in _CHECKED_AGAIN.items():
-        if name in index.search_names:
+        if name in index.search_settings():
             least = index.bounds[name][0] if name in index.bounds else 0
             return [index.with_search({name: value}) for value in values if value >= least]
     return [index]

@@ -11,7 +11,7 @@ from typing import Final
 
 from vitrine.errors import InvalidInput, LimitExceeded
 from vitrine.tuning.costs import MEASURED_KINDS, SearchCost, build_core_seconds, build_work_of, search_cost
-from vitrine.tuning.sizing import Extent, Footprint, footprint, rows_memory, segments_of
+from vitrine.tuning.sizing import Extent, Footprint, footprint, index_files, rows_memory, segments_of
 from vitrine.vectorstore.index_params import INDEX_KINDS, IndexParams
 
 GIB: Final = 1024**3
@@ -168,7 +168,8 @@ class IndexPlan:
             (size.vectors == self.extent.raw, "full vectors in memory, once for each replica"),
             (size.refine > size.vectors, "vectors kept for refining take more memory than the codes"),
             (self.rows_memory > size.memory, "the fields take more memory than the index"),
-            (size.local_disk > 0, "each search reads search_list sectors of local NVMe in every segment"),
+            (self.cost.reads > 0, "each search reads search_list sectors of local NVMe in every segment"),
+            (size.local_disk > 0 and not self.cost.reads, "whole vectors of candidates are read from local disk"),
             (graph, "building links: M and efConstruction decide how long"),
         )
         return tuple(text for holds, text in facts if holds)
@@ -192,7 +193,7 @@ def plan_index(index: IndexParams, demand: Demand, node: Node) -> IndexPlan:
         extent=extent,
         footprint=size,
         rows_memory=rows,
-        object_storage=extent.raw + demand.vectors * demand.row_bytes + size.files,
+        object_storage=extent.raw + demand.vectors * demand.row_bytes + index_files(index, size),
         cost=cost,
         build_core_s=build_core_seconds(index, extent),
         nodes_by_memory=demand.replicas * math.ceil((size.memory + rows) / node.usable_memory),

@@ -47,7 +47,8 @@ class Footprint:
         vectors: vectors or their codes, in memory.
         structure: what leads to them, in memory: links, lists, centroids, codebooks.
         refine: vectors kept to check candidates again, in memory.
-        local_disk: on the query node's own disk.
+        local_disk: on the query node's own disk: of DISKANN the index; of compressed indexes whose hits are compared
+            again, the vectors.
         uncertainty: how far the memory may be off, as a share; see docs/sizing.md.
     """
 
@@ -60,11 +61,6 @@ class Footprint:
     @property
     def memory(self) -> float:
         return self.vectors + self.structure + self.refine
-
-    @property
-    def files(self) -> float:
-        """What the index's files take in object storage: what is loaded into memory or onto the local disk."""
-        return max(self.memory, self.local_disk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +137,23 @@ def _ivf_flat(index: IvfFlat, extent: Extent) -> Footprint:
 @footprint.register
 def _ivf_sq8(index: IvfSq8, extent: Extent) -> Footprint:
     ranges = extent.segments * 2 * extent.dimension * FLOAT
-    return Footprint(vectors=_coded(extent, "SQ8"), structure=_lists(extent, index.nlist) + ranges)
+    return Footprint(
+        vectors=_coded(extent, "SQ8"),
+        structure=_lists(extent, index.nlist) + ranges,
+        local_disk=extent.raw if index.rerank else 0.0,
+    )
 
 
 @footprint.register
 def _ivf_pq(index: IvfPq, extent: Extent) -> Footprint:
     codes = extent.vectors * math.ceil(index.m * index.nbits / 8)
     codebooks = extent.segments * 2**index.nbits * extent.dimension * FLOAT
-    return Footprint(vectors=codes, structure=_lists(extent, index.nlist) + codebooks, uncertainty=0.20)
+    return Footprint(
+        vectors=codes,
+        structure=_lists(extent, index.nlist) + codebooks,
+        local_disk=extent.raw if index.rerank else 0.0,
+        uncertainty=0.20,
+    )
 
 
 @footprint.register
@@ -174,6 +179,11 @@ def _diskann(index: DiskAnn, extent: Extent) -> Footprint:
         local_disk=sectors * SECTOR,
         uncertainty=0.30,
     )
+
+
+def index_files(index: IndexParams, size: Footprint) -> float:
+    """What the index's files take in object storage: what of it is loaded into memory, or onto the local disk."""
+    return size.local_disk if isinstance(index, DiskAnn) else size.memory
 
 
 def _graph(vectors: int, m: int) -> float:

@@ -103,13 +103,16 @@ class _Refined(IndexParams):
         values = super().build_params()
         return values if self.refine else {name: value for name, value in values.items() if name != "refine_type"}
 
+    def search_settings(self) -> dict[str, int]:
+        values = super().search_settings()
+        return values if self.refine else {name: value for name, value in values.items() if name != "refine_k"}
+
     def _searched(self, overrides: Mapping[str, int]) -> dict[str, int]:
         if not self.refine and "refine_k" in overrides:
             raise InvalidInput(
                 f"This {self.index_type} was built without refine: it takes no refine_k.", parameter="refine_k"
             )
-        values = super()._searched(overrides)
-        return values if self.refine else {name: value for name, value in values.items() if name != "refine_k"}
+        return super()._searched(overrides)
 
 
 _LISTS: Mapping[str, Bounds] = {"nlist": (1, 65_536), "nprobe": (1, 65_536)}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from vitrine.tuning.knobs import Knob, knob_of, variants_of
 from vitrine.tuning.least_setting import RESOLUTION, least_setting
-from vitrine.vectorstore.index_params import DiskAnn, Flat, Hnsw, HnswSq, IvfFlat, IvfRabitq
+from vitrine.vectorstore.index_params import DiskAnn, Flat, Hnsw, HnswSq, IvfFlat, IvfPq, IvfRabitq
 
 
 class Curve:
@@ -72,4 +72,6 @@ def test_each_kind_is_tuned_by_its_own_setting(index: Hnsw, knob: Knob | None) -
 def test_checking_again_is_a_second_setting_where_the_kind_can() -> None:
     assert variants_of(Hnsw(ef=99)) == [Hnsw(ef=99)]
     assert [index.search_settings()["refine_k"] for index in variants_of(IvfRabitq())] == [1, 2, 4, 8]
+    assert [index.search_settings()["rerank"] for index in variants_of(IvfPq())] == [0, 4, 10, 20]
+    assert variants_of(HnswSq(refine=False)) == [HnswSq(refine=False)]
     assert variants_of(HnswSq(ef=99))[0].search_settings()["ef"] == 99

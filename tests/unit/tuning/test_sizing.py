@@ -5,7 +5,7 @@ import pytest
 from vitrine.errors import InvalidInput, LimitExceeded
 from vitrine.tuning.costs import NANOSECONDS, build_work_of, search_cost, work_of
 from vitrine.tuning.plan import Demand, Node, parse_count, plan_every_kind, plan_index
-from vitrine.tuning.sizing import Extent, footprint, segments_of
+from vitrine.tuning.sizing import Extent, footprint, index_files, segments_of
 from vitrine.vectorstore.index_params import (
     INDEX_KINDS,
     DiskAnn,
@@ -58,7 +58,13 @@ def test_memory_is_that_of_the_index_layout(
 def test_a_graph_on_disk_takes_whole_sectors(dimension: int, bytes_per_vector: float) -> None:
     size = footprint(DiskAnn(), Extent(1_000_000, dimension))
     assert size.local_disk == pytest.approx(1e6 * bytes_per_vector)
-    assert size.files == size.local_disk
+    assert index_files(DiskAnn(), size) == size.local_disk
+
+
+def test_hits_compared_again_need_the_vectors_on_local_disk_and_no_further_object_storage() -> None:
+    plain, reranked = footprint(IvfPq(), MILLION), footprint(IvfPq(rerank=10), MILLION)
+    assert (plain.local_disk, reranked.local_disk) == (0, MILLION.raw)
+    assert index_files(IvfPq(rerank=10), reranked) == index_files(IvfPq(), plain) == plain.memory
 
 
 def test_segments_hold_whole_rows() -> None:

@@ -78,6 +78,12 @@ def test_the_candidate_list_grows_with_the_hits_wanted_unless_the_caller_sets_it
     assert DiskAnn().search_params({}, limit=150) == {"search_list": 150}
 
 
+@pytest.mark.parametrize("index", [*(kind() for kind in INDEX_KINDS.values()), HnswSq(refine=False)])
+def test_the_defaults_of_searches_can_be_given_back(index: IndexParams) -> None:
+    assert index.with_search(index.search_settings()) == index
+    assert index.search_settings() == index.search_params({}, limit=1)
+
+
 def test_an_index_can_be_given_other_defaults_for_its_searches_and_for_nothing_else() -> None:
     assert Hnsw(M=32).with_search({"ef": 200}) == Hnsw(M=32, ef=200)
     assert Hnsw(ef=200).search_settings() == {"ef": 200}
