@@ -12,11 +12,14 @@ from rich.console import Console
 from tests.fixtures.shop import Shop, jpeg, product_ids
 from tests.harness.planted import LEAST_ROWS, plant
 from vitrine.errors import CatalogueInvalid
+from vitrine.indexer.catalogue import MAX_GROUP_BYTES
 from vitrine.indexer.check import CHUNK, CheckRequest, check_catalogue
 from vitrine.indexer.check_report import CheckReport
 from vitrine.indexer.display import LineDisplay
+from vitrine.indexer.profile import MAX_TITLE_BYTES
 from vitrine.indexer.report import Tally
 from vitrine.settings import ImageSettings
+from vitrine.vectorstore.collection import GROUP_BYTES, TITLE_BYTES
 
 
 async def check(folder: Path, mapping: str = "hm", *, decode: bool = True) -> CheckReport:
@@ -119,6 +122,10 @@ async def test_fields_are_described(shop: Shop) -> None:
     assert "detail_desc: 20 texts are longer than 2048 bytes and will be cut." in text
     assert "1 to 19" in text
     assert "50.0%" in text
+
+
+def test_the_title_is_cut_where_the_collection_cuts_it() -> None:
+    assert (MAX_TITLE_BYTES, MAX_GROUP_BYTES) == (TITLE_BYTES, GROUP_BYTES)
 
 
 async def test_a_field_in_which_products_differ_too_much_is_no_facet(shop: Shop) -> None:

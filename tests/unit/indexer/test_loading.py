@@ -164,3 +164,15 @@ def test_a_huge_file_is_not_read_to_its_end(shop: Shop) -> None:
 def test_files_that_are_no_pictures_are_rejected(shop: Shop, data: bytes, code: str) -> None:
     shop.add(ID, picture=data)
     assert code_of(loader(shop).load(row_of(shop), None)) == code
+
+
+def test_a_picture_can_be_looked_for_without_being_opened(shop: Shop) -> None:
+    path = shop.path_of(shop.add(ID, picture=b"<html>not found</html>"))
+    row = row_of(shop)
+    assert loader(shop).probe(row) is None
+    path.write_bytes(bytes(2_000))
+    assert code_of(loader(shop, max_bytes=1_024).probe(row)) == "image_too_large"
+    path.unlink()
+    assert code_of(loader(shop).probe(row)) == "image_missing"
+    os.mkfifo(path)
+    assert code_of(loader(shop).probe(row)) == "image_unreadable"
