@@ -265,7 +265,8 @@ class CollectionReader:
             answer = await self._connection.call(
                 "GetQuerySegmentInfo", request, seconds=until.remaining(), doing="list its segments", collection=name
             )
-            served = sum(segment.num_rows for segment in answer.infos if _searched_by_index(segment))
+            built = index is not None and index.get("index_type") != "FLAT"
+            served = sum(segment.num_rows for segment in answer.infos if _searched_by_index(segment, built=built))
             if on_progress is not None:
                 on_progress(f"serving {name}", min(1.0, served / total) if total else 1.0)
             if served >= total:
@@ -330,11 +331,12 @@ class CollectionReader:
         return deadline or Deadline.after(settings.admin_timeout_s if waits else settings.search_timeout_s)
 
 
-def _searched_by_index(segment: Any) -> bool:
-    """Whether a query node searches a segment by the index that was built of it, if there is one.
+def _searched_by_index(segment: Any, *, built: bool) -> bool:
+    """Whether a query node searches a segment as its index says.
 
-    A segment that was loaded before its index was built is sealed too, and has no index id until it is loaded again.
+    A segment that was loaded before its index was built is sealed too, and has no index id until it is loaded again. Of
+    FLAT nothing is built, nor of small segments: they are as they shall be.
     """
     if segment.state != common_pb2.SegmentState.Sealed:
         return False
-    return bool(segment.indexID) or segment.num_rows < _LEAST_INDEXED_ROWS
+    return bool(segment.indexID) or not built or segment.num_rows < _LEAST_INDEXED_ROWS
