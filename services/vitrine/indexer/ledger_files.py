@@ -44,6 +44,24 @@ class LedgerFolder:
         return int(reports[-1].stem.rsplit("-", 1)[1]) if reports else None
 
     def ledgers(self, collection: str) -> list[Path]:
-        """All ledgers of a collection: of undivided runs first, then of shards."""
+        """A collection's ledgers: that of undivided runs, or those of shards, whichever was written last."""
+        divisions: dict[int, list[Path]] = {}
+        for path, shard in self.all_ledgers(collection):
+            divisions.setdefault(shard.count, []).append(path)
+        return max(divisions.values(), key=lambda paths: max(map(_written, paths)), default=[])
+
+    def all_ledgers(self, collection: str) -> list[tuple[Path, Shard]]:
+        """Ledgers of every division that a collection's catalogue ever had."""
         whole = self.ledger(collection)
-        return [*([whole] if whole.exists() else []), *sorted(self.path.glob(f"{collection}.shard-*-of-*.sqlite"))]
+        found = [(whole, WHOLE)] if whole.exists() else []
+        for path in sorted(self.path.glob(f"{collection}.shard-*-of-*.sqlite")):
+            number, count = path.stem.rsplit(".shard-", 1)[1].split("-of-")
+            if number.isdigit() and count.isdigit():
+                found.append((path, Shard(int(number), int(count))))
+        return found
+
+
+def _written(path: Path) -> float:
+    """When a ledger was written last; seconds since 1970."""
+    log = path.with_name(path.name + "-wal")
+    return max(one.stat().st_mtime for one in (path, log) if one.exists())

@@ -15,6 +15,7 @@ from vitrine.indexer.kept import EmbeddingKeeper
 from vitrine.indexer.ledger import Ledger, RunNote
 from vitrine.indexer.outcomes import Outcomes
 from vitrine.indexer.pruning import Pruner, PruneRule, Shelf
+from vitrine.indexer.redivision import go_on_from_others
 from vitrine.indexer.rejections import RejectsFile
 from vitrine.indexer.report import IndexStage, StageTimes, Summary, Tally
 from vitrine.indexer.retry import Backoff
@@ -202,6 +203,8 @@ async def open_run(
     ):
         if ledger.started_over:
             _log.warning("The ledger %s described a collection that is gone; it starts over.", files.ledger)
+        info = target.info
+        go_on_from_others(ledger, info.name, rules.shard, build_id=info.build_id, fingerprint=info.fingerprint)
         keeper = EmbeddingKeeper(files.embeddings, source.header) if files.embeddings is not None else None
         tally, times = Tally(), _stage_times(settings)
         sink = Sink(
