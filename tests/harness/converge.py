@@ -13,6 +13,7 @@ import asyncio
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -142,6 +143,7 @@ def say(sentence: str) -> None:
 def main() -> int:
     """Returns the exit status."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     folder = Path(tempfile.mkdtemp(prefix="vitrine-converge-", dir=arguments.folder))
     deadline = time.monotonic() + 60 * arguments.max_minutes
     stack = RunningStack(settings_on_free_ports(folder / "stack", arguments.models), folder / "stack")
