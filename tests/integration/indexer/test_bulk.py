@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from tests.fixtures.shop import Shop, product_ids
 from tests.fixtures.stack import RunningService
 from vitrine.domain import Deadline
 from vitrine.indexer.backfill import KeptEmbeddings
+from vitrine.indexer.bulk.against import compare_with_collection
 from vitrine.indexer.bulk.checking import check_bulk_files
 from vitrine.indexer.bulk.destination import CollectionNotEmpty
 from vitrine.indexer.bulk.embedding import EmbedRequest, run_bulk_embed
 from vitrine.indexer.bulk.feeding import BulkImportFailed
 from vitrine.indexer.bulk.importing import ImportRequest, run_bulk_import
-from vitrine.indexer.bulk.manifest import BulkFilesInvalid
+from vitrine.indexer.bulk.manifest import BulkFilesInvalid, Manifest
 from vitrine.indexer.bulk.outcome import ImportReport
 from vitrine.indexer.bulk.writing import WriteRequest, write_bulk_files
 from vitrine.indexer.display import LineDisplay
@@ -165,6 +167,26 @@ async def test_rows_are_not_imported_where_others_are(
     with pytest.raises(CollectionNotEmpty, match="doubled"):
         await do_import(bulk_settings, tmp_path / "b", into=imported.collection)
     assert await bulk_shelf.admin.count(imported.collection) == ROWS
+
+
+async def test_files_are_compared_with_a_collection(
+    imported: ImportReport, files: Path, bulk_settings: Settings, tmp_path: Path
+) -> None:
+    assert await compare_with_collection(files, ALIAS, bulk_settings.milvus) == []
+    (missing,) = await compare_with_collection(files, "bulk_none", bulk_settings.milvus)
+    assert missing.code == "collection_not_found"
+    for number, (change, codes) in enumerate(
+        [
+            ({"fingerprint": "e" * 64}, ["contract_mismatch"]),
+            ({"fields": FIELDS[:2]}, ["collection_differs"]),
+            ({"dimension": 9}, ["dimension_differs"]),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        replace(Manifest.read_from(files), **change).write(folder)
+        found = await compare_with_collection(folder, imported.collection, bulk_settings.milvus)
+        assert [problem.code for problem in found] == codes
 
 
 async def test_damaged_files_are_refused_before_anything_is_made(

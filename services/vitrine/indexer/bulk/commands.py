@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -97,14 +98,26 @@ def write(
     )
 
 
-def check(folder: _Files, as_json: _Json = False) -> None:
+def check(
+    folder: _Files,
+    collection: Annotated[
+        str | None, typer.Option(help="Also compare model and fields with this collection or alias; asks Milvus.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
     """Compare bulk files with their format and manifest. Needs no server; exit status 1 when anything is wrong."""
     from vitrine.indexer.bulk.checking import check_bulk_files
 
+    settings = read_settings()
     terminal = Console(stderr=True)
-    log_to(terminal, read_settings().telemetry.log_level)
+    log_to(terminal, settings.telemetry.log_level)
     with open_display(terminal) as display:
         report = check_bulk_files(folder, display.waiting)
+    if collection is not None:
+        from vitrine.indexer.bulk.against import compare_with_collection
+
+        others = asyncio.run(compare_with_collection(folder, collection, settings.milvus))
+        report = replace(report, problems=(*report.problems, *others))
     if as_json:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:

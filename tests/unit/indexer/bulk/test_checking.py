@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,13 +26,21 @@ def quiet(_what: str, _share: float) -> None:
     """Nobody watches."""
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three files of forty rows."""
-    monkeypatch.setattr("vitrine.indexer.bulk.writing._CHUNK_ROWS", PER_FILE)
-    kept = KeptEmbeddings(keep(tmp_path / "kept", products(ROWS)))
-    write_bulk_files(kept, WriteRequest(tmp_path / "bulk", file_bytes=1_000), quiet)
-    return tmp_path / "bulk"
+    folder = tmp_path_factory.mktemp("written")
+    kept = KeptEmbeddings(keep(folder / "kept", products(ROWS)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vitrine.indexer.bulk.writing._CHUNK_ROWS", PER_FILE)
+        write_bulk_files(kept, WriteRequest(folder / "bulk", file_bytes=1_000), quiet)
+    return folder / "bulk"
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    """A copy of them, to be damaged."""
+    return Path(shutil.copytree(written, tmp_path / "bulk"))
 
 
 def check(folder: Path) -> CheckReport:
