@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +10,10 @@ from rich.console import Console
 
 from vitrine.errors import InvalidInput
 from vitrine.settings import read_settings
+from vitrine.tuning.telling import told
 
 if TYPE_CHECKING:
     from vitrine.tuning.queries import QueryKind
-
-_LINE_EVERY_S = 10.0
 
 
 def register(app: typer.Typer) -> None:
@@ -66,7 +62,7 @@ def tune(
     if plot is not None:
         check_plot_path(plot)
     terminal = Console(stderr=True)
-    with _told(terminal) as on_progress:
+    with told(terminal) as on_progress:
         tuned = asyncio.run(run_tune(request, read_settings(), on_progress))
     if plot is not None:
         draw(tuned, plot)
@@ -89,22 +85,3 @@ def _kind(name: str | None) -> "QueryKind | None":
     except ValueError:
         kinds = ", ".join(QueryKind)
         raise InvalidInput(f"Queries are of one of the kinds {kinds}, not {name!r}.", known=list(QueryKind)) from None
-
-
-@contextmanager
-def _told(terminal: Console) -> Iterator[Callable[[str, float], None]]:
-    """What is under way: one line that changes on a terminal, a line now and then anywhere else."""
-    if terminal.is_terminal:
-        with terminal.status("") as status:
-            yield lambda what, share: status.update(f"{what}{f' {share:.0%}' if 0 < share < 1 else ''}")
-        return
-    said = ("", 0.0)
-
-    def tell(what: str, share: float) -> None:
-        nonlocal said
-        before, at = said
-        if what != before or time.monotonic() - at >= _LINE_EVERY_S:
-            said = (what, time.monotonic())
-            terminal.print(f"{what}{f' {share:.0%}' if 0 < share < 1 else ''}", highlight=False, soft_wrap=True)
-
-    yield tell

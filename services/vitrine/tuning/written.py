@@ -11,11 +11,20 @@ def parse_written(text: str) -> IndexParams:
         InvalidInput: not of that form, or no such kind, setting or word.
         LimitExceeded: a number out of bounds.
     """
+    return parse_index(*split_written(text))
+
+
+def split_written(text: str) -> tuple[str, dict[str, str]]:
+    """The kind and the settings that were typed.
+
+    Raises:
+        InvalidInput: not of that form.
+    """
     kind, _, settings = text.partition(":")
     pairs = [setting.partition("=") for setting in settings.split(",")] if settings else []
     if not all(name.strip() and value.strip() for name, _, value in pairs):
         raise InvalidInput(f"{text!r} is not of the form KIND or KIND:NAME=VALUE,NAME=VALUE.", index=text)
-    return parse_index(kind.strip(), {name.strip(): value.strip() for name, _, value in pairs})
+    return kind.strip(), {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def write_index(index: IndexParams) -> str:
