@@ -15,6 +15,7 @@ from vitrine.indexer.unnamed import UnnamedPictures
 
 _ONE_PAGE = 12  # lines of examples
 _SHOWN_CHARACTERS = 160
+_SHOWN_COLUMNS = 40
 _SHOWN_VALUE_CHARACTERS = 24
 
 
@@ -117,7 +118,9 @@ class CheckReport:
         for note in self.notes:
             say(f"- {printable(note)}")
         if self.unmapped:
-            say(f"- Columns that the mapping does not use: {printable(', '.join(self.unmapped))}.")
+            more = len(self.unmapped) - _SHOWN_COLUMNS
+            names = printable(", ".join(self.unmapped[:_SHOWN_COLUMNS])) + (f", and {more} more" if more > 0 else "")
+            say(f"- Columns that the mapping does not use: {names}.")
         if self.rejects_file and self.rejected:
             say(f"All rejections: {self.rejects_file}")
 
@@ -170,7 +173,10 @@ class CheckReport:
             "cut": profile.cut,
             "least": profile.least,
             "most": profile.most,
-            "examples": [printable(value) if isinstance(value, str) else value for value in profile.examples],
+            "examples": [
+                _shortened(printable(value), _SHOWN_CHARACTERS) if isinstance(value, str) else value
+                for value in profile.examples
+            ],
         }
 
 
