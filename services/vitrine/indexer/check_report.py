@@ -110,6 +110,8 @@ class CheckReport:
             f"{self.read:,} records in {self.elapsed_s:.1f} s: {self.usable:,} usable, "
             f"{self.rejected.total():,} to be rejected{blank}"
         )
+        if self.interrupted:
+            say(f"Stopped by {self.interrupted}: this is about what was read until then.")
         if self.rejected:
             console.print(self._reasons())
         say(self._pictures())
@@ -125,7 +127,8 @@ class CheckReport:
             say(f"All rejections: {self.rejects_file}")
 
     def _reasons(self) -> Table:
-        table = Table("reason", "count", "for example (line, id: why)")
+        place = "row" if self.format == "parquet" else "line"
+        table = Table("reason", "count", f"for example ({place}, id: why)")
         table.columns[1].justify = "right"
         shown = 2 if 2 * len(self.rejected) <= _ONE_PAGE else 1
         for code, count in self.rejected.most_common():

@@ -202,6 +202,7 @@ async def test_an_interrupted_check_reports_what_it_saw(shop: Shop) -> None:
     assert report.interrupted == "SIGINT"
     assert report.failure is None
     assert report.unnamed is None
+    assert "Stopped by SIGINT" in page(report)
     assert 0 < report.read == report.rejected.total() < 20 * CHUNK
 
 
