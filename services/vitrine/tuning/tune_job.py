@@ -1,38 +1,32 @@
 """Composition root of `vitrine tune`: opens Milvus and, for texts, the model; chooses, and writes the choice."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from vitrine.domain import Deadline
-from vitrine.embedding.encoder import Encoder, open_encoder
 from vitrine.errors import (
-    ContractMismatch,
+    CollectionNotReady,
     DeadlineExceeded,
     InvalidInput,
     LimitExceeded,
-    ModelInvalid,
-    Unavailable,
     VitrineError,
 )
 from vitrine.settings import Settings
 from vitrine.tuning.frontier import Point
-from vitrine.tuning.queries import QueryKind, QuerySet, image_queries, read_texts, split, text_queries, titles
+from vitrine.tuning.queries import QueryKind
+from vitrine.tuning.questions import QuerySource, answered, find_queries
 from vitrine.tuning.trial_builds import LONGEST, drop_leftovers, trial_build, wait_searched_by_index
-from vitrine.tuning.truth import exact_neighbours
-from vitrine.tuning.tuner import Checked, Questions, Target, Tuner, require_enough
+from vitrine.tuning.tuner import Checked, Target, Tuner
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.index_params import IndexParams
 from vitrine.vectorstore.searcher import VectorSearcher
 
-HELD_OUT: Final = 0.5
-"""Share of the queries that have no part in the choice."""
 MAX_BUILDS: Final = 16
-
-_TRITON_S: Final = 5.0
 
 OnProgress = Callable[[str, float], None]
 
@@ -128,98 +122,56 @@ async def run_tune(request: TuneRequest, settings: Settings, on_progress: OnProg
     request.check()
     deadline = Deadline.after(request.max_minutes * 60)
     async with await MilvusConnection.open(settings.milvus) as connection:
-        admin, searcher = CollectionAdmin(connection), VectorSearcher(connection)
-        info = await admin.describe(request.collection)
-        await wait_searched_by_index(admin, info, deadline, on_progress)
-        asked, queries = await _queries(request, settings, admin, searcher, info, deadline)
-        questions = await _questions(request, admin, info, queries, deadline, on_progress)
-        tuner = Tuner(searcher, questions, request.target, deadline, on_progress)
-        points = await tuner.explore(info, own=True)
-        checked = await tuner.check(points)
-        others, build, notes = await _try_builds(request, connection, info, tuner, deadline, on_progress)
-        tuned = Tuned(
-            request=request,
-            collection=info,
-            asked=asked,
-            queries=(len(questions.tuning), len(questions.held_out)),
-            points=(*points, *others),
-            checked=tuple(checked),
-            build=build if build is not None and _quicker(build, checked) else None,
-            notes=tuple(notes),
-            written=bool(checked) and checked[-1].holds and not request.dry_run,
-        )
-        if tuned.written:
-            await admin.set_search_defaults(info.name, checked[-1].point.index.search_settings())
-        return tuned
+        info = await CollectionAdmin(connection).describe(request.collection)
+        if not (info.complete and info.loaded):
+            raise CollectionNotReady(
+                f"Collection {info.name} is {'not loaded' if info.complete else 'half-made'}: it cannot be searched.",
+                collection=info.name,
+            )
+        try:
+            tuned = await _tune(request, settings, connection, info, deadline, on_progress)
+        except DeadlineExceeded as error:
+            if time.monotonic() < deadline.at:
+                raise
+            raise DeadlineExceeded(
+                f"{info.name} could not be tuned in {request.max_minutes:g} minutes; nothing was changed.",
+                collection=info.name,
+            ) from error
+        if tuned.chosen is None or request.dry_run:
+            return tuned
+        settled = tuned.chosen.point.index.search_settings()
+        await CollectionAdmin(connection).set_search_defaults(info.name, settled)
+        return replace(tuned, written=True)
 
 
-async def _queries(
+async def _tune(
     request: TuneRequest,
     settings: Settings,
-    admin: CollectionAdmin,
-    searcher: VectorSearcher,
+    connection: MilvusConnection,
     info: CollectionInfo,
-    deadline: Deadline,
-) -> tuple[str, QuerySet]:
-    """The queries, and what they are in words."""
-    if request.kind is not QueryKind.IMAGE:
-        try:
-            async with open_encoder(settings) as encoder:
-                await _require_same_model(encoder, info)
-                return await _texts(request, encoder, admin, searcher, info, deadline)
-        except (Unavailable, ContractMismatch, ModelInvalid, DeadlineExceeded):
-            if request.kind is QueryKind.TEXT or request.texts is not None:
-                raise
-    queries = await image_queries(admin, searcher, info.name, request.queries, deadline)
-    return "pictures of the collection", queries
-
-
-async def _require_same_model(encoder: Encoder, info: CollectionInfo) -> None:
-    await encoder.check_contract(Deadline.after(_TRITON_S))
-    if encoder.contract.fingerprint != info.fingerprint:
-        raise ContractMismatch(
-            f"Collection {info.name} was built with model fingerprint {info.fingerprint}; texts would be embedded by "
-            f"{encoder.contract.fingerprint}.",
-            owner=info.name,
-            expected=info.fingerprint,
-            found=encoder.contract.fingerprint,
-        )
-
-
-async def _texts(
-    request: TuneRequest,
-    encoder: Encoder,
-    admin: CollectionAdmin,
-    searcher: VectorSearcher,
-    info: CollectionInfo,
-    deadline: Deadline,
-) -> tuple[str, QuerySet]:
-    if request.texts is not None:
-        told, texts = f"texts of {request.texts.name}", read_texts(request.texts, request.queries)
-    else:
-        told = "titles of products, as texts"
-        texts = await titles(admin, searcher, info.name, request.queries, deadline)
-    return told, await text_queries(encoder, texts, deadline)
-
-
-async def _questions(
-    request: TuneRequest,
-    admin: CollectionAdmin,
-    info: CollectionInfo,
-    queries: QuerySet,
     deadline: Deadline,
     on_progress: OnProgress,
-) -> Questions:
-    require_enough(queries)
-    tuning, held_out = split(queries, HELD_OUT)
-    rows = max(1, info.rows)
-    tuning_truth, held_out_truth = await exact_neighbours(
-        admin.vectors(info.name, info.dimension, deadline),
-        [tuning, held_out],
-        request.target.k,
-        lambda seen: on_progress("exact neighbours", min(1.0, seen / rows)),
+) -> Tuned:
+    admin, searcher = CollectionAdmin(connection), VectorSearcher(connection)
+    await wait_searched_by_index(admin, info, deadline, on_progress)
+    source = QuerySource(request.queries, request.kind, request.texts)
+    asked, queries = await find_queries(source, settings, admin, searcher, info, deadline)
+    questions = await answered(queries, request.target.k, admin, info, deadline, on_progress)
+    tuner = Tuner(searcher, questions, request.target, deadline, on_progress)
+    points = await tuner.explore(info, own=True)
+    checked = await tuner.check(points)
+    others, build, notes = await _try_builds(request, connection, info, tuner, deadline, on_progress)
+    return Tuned(
+        request=request,
+        collection=info,
+        asked=asked,
+        queries=(len(questions.tuning), len(questions.held_out)),
+        points=(*points, *others),
+        checked=tuple(checked),
+        build=build if build is not None and _quicker(build, checked) else None,
+        notes=tuple(notes),
+        written=False,
     )
-    return Questions(tuning, tuning_truth, held_out, held_out_truth)
 
 
 async def _try_builds(
