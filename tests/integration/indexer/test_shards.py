@@ -13,6 +13,8 @@ import pytest
 from tests.fixtures.indexing import Ended, Indexing, Shelf
 from tests.fixtures.shop import Shop, product_ids
 from tests.fixtures.stack import RunningStack
+from vitrine.indexer.display import LineDisplay
+from vitrine.indexer.finishing import Finished, FinishRequest, ShardsIncomplete, finish
 from vitrine.indexer.sharding import Shard
 from vitrine.local.gateway import environment_of
 from vitrine.settings import LocalSettings
@@ -62,8 +64,10 @@ class Pods:
         )
         return ran.returncode, json.loads(ran.stdout) if ran.stdout else {}, ran.stderr
 
-    def finish(self, alias: str, *more: str) -> tuple[int, dict[str, Any], str]:
-        return self.verb("finish", "--collection", alias, "--shards", "2", "--ledger", self.shared, *more)
+    async def finish(self, alias: str, wait_s: float = 0.0) -> Finished:
+        """What the verb does, in this process."""
+        request = FinishRequest(alias, 2, ledger=self.shared, wait_s=wait_s)
+        return await finish(request, self.stack.settings, LineDisplay())
 
 
 @pytest.fixture(scope="module")
@@ -89,31 +93,31 @@ async def test_two_shards_fill_one_collection_and_finish_shows_it(pods: Pods, sh
     assert sum(run.counts["written"] for run in ended) == 60
     assert await shelf.admin.alias_target("sharded") is None
 
-    status, done, stderr = pods.finish("sharded")
+    status, done, stderr = pods.verb("finish", "--collection", "sharded", "--shards", "2", "--ledger", pods.shared)
     assert status == 0, stderr
     assert (done["in_collection"], done["total"]["read"], done["total"]["rejected"]) == (60, 63, 3)
     assert done["rejected_by_reason"] == {"id_duplicate": 1, "image_missing": 1, "row_malformed": 1}
     assert await shelf.admin.alias_target("sharded") == "sharded_v1"
     assert await shelf.ids("sharded") == IDS
-    assert pods.finish("sharded")[0] == 0
+    assert (await pods.finish("sharded")).rows == 60
 
 
 async def test_a_round_with_a_missing_or_failed_shard_is_not_shown(pods: Pods, shelf: Shelf) -> None:
     first = pods.indexing(1).run(*pods.arguments("partly", "1/2"))
     assert first.status == 0, first.stderr
-    status, _, stderr = pods.finish("partly")
-    assert (status, "shards_incomplete" in stderr, "Shard 2/2 left no report" in stderr) == (1, True, True)
+    with pytest.raises(ShardsIncomplete, match="Shard 2/2 left no report"):
+        await pods.finish("partly", wait_s=0.1)
     failed = pods.indexing(2).run(*pods.arguments("partly", "2/2", "--max-rejects", "0"))
     assert failed.status == 2
     status, report, _ = pods.verb("report", "--collection", "partly", "--ledger", pods.shared)
     assert status == 0
     assert "limit_exceeded" in report["problems"][0]
-    assert pods.finish("partly")[0] == 1
+    with pytest.raises(ShardsIncomplete, match="limit_exceeded"):
+        await pods.finish("partly")
     assert await shelf.admin.alias_target("partly") is None
-    again = pods.indexing(2).run(*pods.arguments("partly", "2/2"))
-    assert again.status == 0, again.stderr
-    status, _, stderr = pods.finish("partly", "--wait", "30")
-    assert status == 0, stderr
+    again = pods.indexing(2).start(*pods.arguments("partly", "2/2"))
+    assert (await pods.finish("partly", wait_s=120.0)).live
+    assert again.end().status == 0
     assert await shelf.ids("partly") == IDS
 
 
@@ -124,15 +128,14 @@ async def test_shards_refill_and_prune_their_own_products(pods: Pods, shelf: She
     # The old reports are of another round: a shard that has not run yet is not taken for one that has.
     one = pods.indexing(1).run(*pods.arguments("sharded", "1/2", "--prune"))
     assert one.status == 0, one.stderr
-    status, _, stderr = pods.finish("sharded")
-    assert (status, "of round" in stderr) == (1, True)
+    with pytest.raises(ShardsIncomplete, match="of round"):
+        await pods.finish("sharded")
     two = pods.indexing(2).run(*pods.arguments("sharded", "2/2", "--prune"))
     assert two.status == 0, two.stderr
     gone = [sum(Shard(number, 2).owns(product_id) for product_id in IDS[:2]) for number in (1, 2)]
     assert [one.summary["deleted"], two.summary["deleted"]] == gone
-    status, done, stderr = pods.finish("sharded")
-    assert status == 0, stderr
-    assert (done["in_collection"], done["total"]["deleted"]) == (58, 2)
+    done = await pods.finish("sharded")
+    assert (done.rows, done.merged.total()["deleted"]) == (58, 2)
     assert await shelf.ids("sharded") == IDS[2:]
     pods.shop.lines = whole
     pods.shop.write()
