@@ -39,6 +39,7 @@ def promote(
         Path | None, typer.Option(help="File of search texts, one a line; by default titles of products.")
     ] = None,
     sample: Annotated[int, typer.Option(min=10, max=10_000, help="How many searches to compare with.")] = 200,
+    warm_up: Annotated[int, typer.Option(min=0, max=10_000, help="Searches of each before the first timed.")] = 200,
     min_rows: Annotated[float, typer.Option(help="Least rows, as a share of the live collection's.")] = 0.95,
     min_indexed: Annotated[float, typer.Option(help="Least share of its rows in the index.")] = 1.0,
     min_recall: Annotated[float, typer.Option(help="Least recall@10 against exact search; 0: not measured.")] = 0.9,
@@ -54,7 +55,7 @@ def promote(
     from vitrine.promotion.trying import Sampling
 
     limits = GateLimits(min_rows, min_indexed, min_recall, min_overlap, max_p99_ms, max_p99_factor)
-    request = PromoteRequest(alias, to, limits, Sampling(sample, queries), force, dry_run)
+    request = PromoteRequest(alias, to, limits, Sampling(sample, queries, warm_up), force, dry_run)
     promotion = _shown(lambda waiting: run_promote(request, read_settings(), waiting))
     if as_json:
         typer.echo(json.dumps(promotion_as_json(promotion), indent=2))

@@ -9,11 +9,14 @@ import pytest
 
 from tests.integration.promotion.conftest import Editions
 from vitrine.errors import InvalidInput
+from vitrine.indexer.candidate import CollectionInUse, open_candidate
+from vitrine.indexer.target import Wanted
 from vitrine.local.gateway import environment_of
 from vitrine.promotion.gates import GateLimits
 from vitrine.promotion.job import PromoteRequest, Promotion, run_promote
 from vitrine.promotion.trying import Sampling
 from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.connection import MilvusConnection
 
 EDITIONS = ("live", "fewer", "foreign", "crippled", "unindexed")
 # Neighbours of random vectors under titles that mean nothing to them: recall and overlap are what counts here.
@@ -37,7 +40,17 @@ async def test_a_candidate_with_one_fault_is_refused_for_it(editions: Editions, 
 
 
 def test_the_command_refuses_with_a_code_and_prints_every_gate(editions: Editions) -> None:
-    arguments = ["promote", editions.alias, "--to", editions.name("fewer"), "--sample", "10", "--json"]
+    arguments = [
+        "promote",
+        editions.alias,
+        "--to",
+        editions.name("fewer"),
+        "--sample",
+        "10",
+        "--warm-up",
+        "5",
+        "--json",
+    ]
     ended = subprocess.run(
         [sys.executable, "-m", "vitrine.cli.app", *arguments],
         env={**os.environ, **environment_of(editions.settings)},
@@ -67,3 +80,14 @@ def test_nothing_was_moved_or_recorded_by_refusals(editions: Editions) -> None:
 async def test_what_is_live_already_is_no_candidate(editions: Editions) -> None:
     with pytest.raises(InvalidInput, match="points at"):
         await judged(editions, "live")
+
+
+async def test_nothing_is_built_into_what_is_live(editions: Editions) -> None:
+    async with await MilvusConnection.open(editions.settings.milvus) as connection:
+        admin = CollectionAdmin(connection)
+        live = await admin.describe(editions.alias, counted=False)
+        wanted = Wanted(editions.alias, live.dimension, live.fields, None, live.fingerprint, live.model)
+        with pytest.raises(CollectionInUse, match="is live behind"):
+            await open_candidate(admin, wanted, live.name, lambda *_: None)
+        with pytest.raises(InvalidInput, match="is an alias"):
+            await open_candidate(admin, wanted, editions.alias, lambda *_: None)
