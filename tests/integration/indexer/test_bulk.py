@@ -120,6 +120,7 @@ async def test_every_row_arrives_as_it_was_kept(imported: ImportReport, bulk_she
     assert len(imported.files) == 3
     assert all(file.agrees for file in imported.files)
     assert imported.ids_compared
+    assert imported.recorded == ROWS
     kept = {one.item.item.id: one.item for one in products(ROWS)}
     assert await bulk_shelf.ids(ALIAS) == sorted(kept)
     vectors = await bulk_shelf.vectors(ALIAS, list(kept))

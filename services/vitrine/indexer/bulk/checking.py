@@ -40,6 +40,7 @@ def check_bulk_files(folder: Path, told: Told) -> CheckReport:
         done += check.entry.rows
         told("checking", done / max(1, manifest.rows))
     problems += _repeated_ids(checked)
+    problems += _marks(folder, manifest)
     told("checking", 1.0)
     return CheckReport(str(folder), sum(check.rows for check in checked), len(checked), tuple(problems))
 
@@ -126,6 +127,17 @@ def _unlisted(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     for path in data_files(folder):
         if path.name not in listed:
             yield Problem("file_unlisted", "is not in the manifest and would not be imported", path.name)
+
+
+def _marks(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+    """What the ledger would be told must belong to these files."""
+    for file in manifest.marks:
+        try:
+            same = file_digest(folder / file.name) == file.sha256
+        except OSError:
+            same = False
+        if not same:
+            yield Problem("file_differs", "is not there, or not as the manifest was written for", file.name)
 
 
 def _repeated_ids(checked: list[_FileCheck]) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from vitrine.indexer.bulk.checking import check_bulk_files
 from vitrine.indexer.bulk.destination import Destination, open_destination
 from vitrine.indexer.bulk.feeding import Feeding
 from vitrine.indexer.bulk.manifest import BulkFilesInvalid, Manifest
+from vitrine.indexer.bulk.marks import record_in_ledger
 from vitrine.indexer.bulk.outcome import ImportReport
 from vitrine.indexer.bulk.reconciling import compare_ids, wait_for_rows
 from vitrine.indexer.control import RunControl, stopped_by_signals
@@ -77,7 +78,7 @@ async def run_bulk_import(request: ImportRequest, settings: Settings, display: D
             admin = CollectionAdmin(connection)
             wanted = _wanted(request, manifest)
             destination = await open_destination(admin, importer, wanted, manifest, request.into, display.waiting)
-            run = _Import(request, manifest, destination, connection, admin, importer, control, display)
+            run = _Import(request, manifest, destination, connection, admin, importer, control, display, settings)
             return await run.go()
 
 
@@ -94,7 +95,9 @@ class _Import:
         importer: BulkImporter,
         control: RunControl,
         display: Display,
+        settings: Settings,
     ) -> None:
+        self._settings = settings
         self._request = request
         self._manifest = manifest
         self._destination = destination
@@ -151,10 +154,20 @@ class _Import:
             await self._admin.load(name, on_progress=waiting)
             self._tell(counted=await wait_for_rows(self._admin, name, self._manifest.rows, waiting))
             await self._admin.wait_index_built(name, on_progress=waiting)
+            await self._record()
             if self._request.compare_ids:
                 await compare_ids(self._admin, name, self._request.folder, self._manifest)
                 self._tell(ids_compared=True)
         await self._publish(name)
+
+    async def _record(self) -> None:
+        """A ledger that cannot be written costs work later on and makes no row wrong."""
+        folder, info = self._request.folder, self._destination.info
+        try:
+            recorded = await asyncio.to_thread(record_in_ledger, folder, self._manifest, info, self._settings)
+            self._tell(recorded=recorded)
+        except (VitrineError, OSError, ValueError) as error:
+            _log.warning("The ledger of %s could not be written: %s", info.name, error)
 
     async def _publish(self, name: str) -> None:
         """Notes that the collection is finished; the alias is made, never moved."""

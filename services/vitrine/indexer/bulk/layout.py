@@ -27,6 +27,7 @@ GROUP_BYTES_MOST = 64 * MIB
 """Most a row group may weigh unpacked: a reader holds at least one of them."""
 
 _DATA_FILE = re.compile(r"rows-[0-9]{6}\.parquet")
+_OUR_FILE = re.compile(r"\.?(?:rows|marks)-[0-9]{6}\.parquet(?:\.unfinished)?")
 _ARROW_TYPES = {
     FieldType.TEXT: pa.string(),
     FieldType.INTEGER: pa.int64(),
@@ -55,6 +56,16 @@ def schema_digest(fields: Sequence[FieldSpec], dimension: int) -> str:
 def data_file(number: int) -> str:
     """The name of the file of that number, counted from 1."""
     return f"rows-{number:06d}.parquet"
+
+
+def marks_file(number: int) -> str:
+    """The name of what stands beside it."""
+    return f"marks-{number:06d}.parquet"
+
+
+def our_files(folder: Path) -> list[Path]:
+    """Everything that a writing puts into a folder but the manifest, finished or not."""
+    return sorted(entry for entry in folder.iterdir() if _OUR_FILE.fullmatch(entry.name))
 
 
 def data_files(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from vitrine.indexer.bulk.layout import schema_digest
 
 MANIFEST_FILE = "manifest.json"
 _VERSION = 1
-_NAME = re.compile(r"rows-[0-9]{6}\.parquet")
+_NAME = re.compile(r"(?:rows|marks)-[0-9]{6}\.parquet")
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -49,6 +49,7 @@ class Manifest:
         superseded: of those, rows that a later one of the same id replaced.
         rejected: of those, rows that cannot be stored.
         files: in their order; their rows are all the rest.
+        marks: one beside each of them, see `marks.py`; not for Milvus.
     """
 
     fingerprint: str
@@ -60,6 +61,7 @@ class Manifest:
     superseded: int
     rejected: int
     files: tuple[BulkFile, ...]
+    marks: tuple[BulkFile, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -139,12 +141,13 @@ def _from_json(content: Mapping[str, Any]) -> Manifest:
         superseded=int(content["superseded"]),
         rejected=int(content["rejected"]),
         files=tuple(BulkFile(**file) for file in content["files"]),
+        marks=tuple(BulkFile(**file) for file in content["marks"]),
     )
     if content["schema_digest"] != manifest.schema_digest:
         raise ValueError("its schema digest does not belong to its fields")
     if content["rows"] != manifest.rows:
         raise ValueError(f"it says {content['rows']} rows, its files sum up to {manifest.rows}")
-    names = [file.name for file in manifest.files]
+    names = [file.name for file in (*manifest.files, *manifest.marks)]
     # Names go into paths, here and on the server.
     if len(set(names)) < len(names) or not all(_NAME.fullmatch(name) for name in names):
         raise ValueError("a file's name is repeated or none of ours")

@@ -61,6 +61,7 @@ class ImportReport:
         files: in their order.
         counted: rows of the collection, with strong consistency; None when it did not come to that.
         ids_compared: every id in the collection was compared with those in the files.
+        recorded: products that the collection's ledger knows now.
         published: the alias points at the collection now.
         already: an earlier import had finished; nothing was done.
         dropped: the half-made collection was dropped.
@@ -75,6 +76,7 @@ class ImportReport:
     files: tuple[FileOutcome, ...] = ()
     counted: int | None = None
     ids_compared: bool = False
+    recorded: int = 0
     published: bool = False
     already: bool = False
     dropped: bool = False
@@ -108,6 +110,7 @@ class ImportReport:
             "imported": self.imported,
             "in_collection": self.counted,
             "ids_compared": self.ids_compared,
+            "recorded": self.recorded,
             "published": self.published,
             "already": self.already,
             "dropped": self.dropped,

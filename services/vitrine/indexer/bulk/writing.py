@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from vitrine.domain import EmbeddedItem, Vectors
 from vitrine.errors import InvalidInput, LimitExceeded
 from vitrine.indexer.backfill import KeptEmbeddings
-from vitrine.indexer.bulk.layout import GROUP_BYTES_MOST, arrow_schema, data_file, data_files
+from vitrine.indexer.bulk.layout import GROUP_BYTES_MOST, arrow_schema, data_file, marks_file, our_files
 from vitrine.indexer.bulk.manifest import MANIFEST_FILE, BulkFile, BulkFilesInvalid, Manifest, file_digest, sync_folder
+from vitrine.indexer.bulk.marks import MARKS_SCHEMA, marks_table
 from vitrine.indexer.rejections import FieldInvalid, Rejection, RejectsFile
 from vitrine.indexer.states import Embedded
 from vitrine.vectorstore.collection import EMBEDDING, ID
@@ -75,6 +76,7 @@ def write_bulk_files(kept: KeptEmbeddings, request: WriteRequest, told: Told) ->
         superseded=kept.superseded,
         rejected=writing.rejected,
         files=tuple(writing.files),
+        marks=tuple(writing.marks),
     )
     manifest.write(request.output)
     told("writing", 1.0)
@@ -90,7 +92,9 @@ class _Writing:
         self._rejects = rejects
         self._schema = arrow_schema(kept.header.fields)
         self._open: _DataFile | None = None
+        self._open_marks: _DataFile | None = None
         self.files: list[BulkFile] = []
+        self.marks: list[BulkFile] = []
         self.rejected = 0
 
     @property
@@ -106,17 +110,21 @@ class _Writing:
                 self._reject(row)
         items = [row for row in rows if isinstance(row, Embedded)]
         for group in self._storable(items):
-            if self._open is None:
-                self._open = _DataFile(self._request.output / data_file(len(self.files) + 1), self._schema)
+            if self._open is None or self._open_marks is None:
+                output, number = self._request.output, len(self.files) + 1
+                self._open = _DataFile(output / data_file(number), self._schema)
+                self._open_marks = _DataFile(output / marks_file(number), MARKS_SCHEMA)
             self._open.add(group)
+            self._open_marks.add(_Group(marks_table([row.mark for row in group.rows]), 0, ()))
             if self._open.weight >= self._request.file_bytes:
                 self.finish()
 
     def finish(self) -> None:
         """Closes the file under way, if there is one."""
-        if self._open is not None:
+        if self._open is not None and self._open_marks is not None:
             self.files.append(self._open.close())
-            self._open = None
+            self.marks.append(self._open_marks.close())
+            self._open = self._open_marks = None
 
     def _storable(self, rows: list[Embedded]) -> Iterator["_Group"]:
         """All rows at once; one by one only where something is wrong with one of them."""
@@ -143,7 +151,7 @@ class _Writing:
         columns = {name: pa.array(values, self._schema.field(name).type) for name, values in stored.items()}
         columns[EMBEDDING] = _vectors(matrix, self._schema.field(EMBEDDING).type)
         table = pa.Table.from_arrays([columns[name] for name in self._schema.names], schema=self._schema)
-        return _Group(table, sum(estimate_bytes(item) for item in items))
+        return _Group(table, sum(estimate_bytes(item) for item in items), tuple(rows))
 
     def _reject(self, rejection: Rejection) -> None:
         self.rejected += 1
@@ -160,6 +168,7 @@ class _Group:
 
     table: pa.Table
     weight: int
+    rows: tuple[Embedded, ...]
 
 
 class _DataFile:
@@ -170,7 +179,7 @@ class _DataFile:
         self._unfinished = path.with_name(f".{path.name}.unfinished")
         self._file = self._unfinished.open("wb")
         # Vectors do not repeat: a dictionary of them would only be tried and thrown away.
-        texts = [name for name in schema.names if name not in (ID, EMBEDDING)]
+        texts = [name for name in schema.names if pa.types.is_string(schema.field(name).type) and name != ID]
         self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", use_dictionary=texts)
         self.rows = 0
         self.weight = 0
@@ -214,5 +223,5 @@ def _clear(folder: Path, *, replace: bool) -> None:
             raise BulkFilesInvalid(f"{folder} holds a finished set of bulk files. Use another folder, or --replace.")
         manifest.unlink()  # first: from here on the folder is unfinished
         sync_folder(folder)
-    for path in (*data_files(folder), *folder.glob(".rows-*.parquet.unfinished")):
+    for path in our_files(folder):
         path.unlink()

@@ -2,6 +2,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,12 @@ from vitrine.indexer.backfill import KeptEmbeddings
 from vitrine.indexer.bulk.checking import check_bulk_files
 from vitrine.indexer.bulk.layout import arrow_schema, schema_digest
 from vitrine.indexer.bulk.manifest import BulkFilesInvalid, Manifest
+from vitrine.indexer.bulk.marks import record_in_ledger
 from vitrine.indexer.bulk.writing import WriteRequest, write_bulk_files
-from vitrine.settings import MIB
+from vitrine.indexer.ledger import Ledger
+from vitrine.settings import MIB, LocalSettings, Settings
+from vitrine.vectorstore.collection import CollectionInfo
+from vitrine.vectorstore.index_params import Flat
 
 
 def quiet(_what: str, _share: float) -> None:
@@ -30,7 +35,7 @@ def write(kept: Path, output: Path, *, file_bytes: int = MIB, **options: object)
 
 
 def rows_of(folder: Path) -> list[dict[str, object]]:
-    return [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return [row for path in sorted(folder.glob("rows-*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
 def test_the_schema_is_the_one_that_milvus_takes() -> None:
@@ -111,7 +116,7 @@ def test_the_same_parts_give_the_same_bytes(tmp_path: Path) -> None:
     one, other = write(kept, tmp_path / "one"), write(kept, tmp_path / "other")
     assert one == other
     assert one.digest == other.digest
-    for file in one.files:
+    for file in (*one.files, *one.marks):
         assert (tmp_path / "one" / file.name).read_bytes() == (tmp_path / "other" / file.name).read_bytes()
 
 
@@ -180,7 +185,11 @@ def test_an_interrupted_writing_leaves_no_manifest_and_is_begun_anew(
     (output / "rows-000099.parquet").write_bytes(b"of a longer attempt")
     assert write(kept, output).rows == 1_000
     assert check_bulk_files(output, quiet).good
-    assert sorted(path.name for path in output.iterdir()) == ["manifest.json", "rows-000001.parquet"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "manifest.json",
+        "marks-000001.parquet",
+        "rows-000001.parquet",
+    ]
 
 
 def test_rows_that_cannot_be_stored_are_rejected_by_name_and_the_others_written(tmp_path: Path) -> None:
@@ -240,6 +249,24 @@ def test_wide_vectors_make_small_row_groups(tmp_path: Path, monkeypatch: pytest.
     write(keep(tmp_path / "kept", products(100)), tmp_path / "bulk")
     metadata = pq.read_metadata(tmp_path / "bulk" / "rows-000001.parquet")
     assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [32, 32, 32, 4]
+
+
+def test_marks_stand_beside_the_rows_and_become_a_ledger(tmp_path: Path) -> None:
+    kept = [*products(30), product("x" * 129)]
+    manifest = write(keep(tmp_path / "kept", kept), tmp_path / "bulk")
+    info = CollectionInfo("shop_v1", 8, 0, FIELDS, Flat(), "f" * 64, "small", "build", datetime.now(UTC), True, ())
+    settings = Settings(local=LocalSettings(state_dir=tmp_path))
+    assert record_in_ledger(tmp_path / "bulk", manifest, info, settings) == 30
+    with Ledger(tmp_path / "ledger" / "shop_v1.sqlite", build_id="build", fingerprint="f" * 64) as ledger:
+        assert not ledger.started_over
+        known = ledger.lookup([one.mark.id for one in kept])
+    marks = {one.mark.id: one.mark for one in kept[:30]}
+    assert {key: (mark.content_hash, mark.row_hash) for key, mark in known.items()} == {
+        key: (mark.content_hash, mark.row_hash) for key, mark in marks.items()
+    }
+    (tmp_path / "bulk" / "marks-000001.parquet").unlink()
+    assert record_in_ledger(tmp_path / "bulk", manifest, info, settings) == 0
+    assert [problem.code for problem in check_bulk_files(tmp_path / "bulk", quiet).problems] == ["file_differs"]
 
 
 def test_a_catalogue_without_fields_is_written_too(tmp_path: Path) -> None:
