@@ -13,7 +13,7 @@ from vitrine.indexer import commands as indexing
 from vitrine.local import commands as stack
 from vitrine.models import commands as models
 from vitrine.promotion import commands as promotion
-from vitrine.tuning import commands_plan, commands_tune
+from vitrine.tuning import commands_plan, commands_recall, commands_tune
 
 EXIT_FAILED = 1
 EXIT_INVALID_INPUT = 2
@@ -30,7 +30,7 @@ def build_app() -> typer.Typer:
     )
     for package in (
         *(demo, search, keys, stack, indexing, models, promotion),
-        *(commands_evaluate, commands_plan, commands_tune),
+        *(commands_evaluate, commands_plan, commands_recall, commands_tune),
     ):
         package.register(app)
     return app
