@@ -19,7 +19,7 @@ from vitrine.tuning.frontier import Point
 from vitrine.tuning.queries import QueryKind
 from vitrine.tuning.questions import QuerySource, answered, find_queries
 from vitrine.tuning.trial_builds import LONGEST, drop_leftovers, trial_build, wait_searched_by_index
-from vitrine.tuning.tuner import Checked, Target, Tuner
+from vitrine.tuning.tuner import Checked, Questions, Target, Tuner
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.connection import MilvusConnection
@@ -137,11 +137,51 @@ async def run_tune(request: TuneRequest, settings: Settings, on_progress: OnProg
                 f"{info.name} could not be tuned in {request.max_minutes:g} minutes; nothing was changed.",
                 collection=info.name,
             ) from error
-        if tuned.chosen is None or request.dry_run:
-            return tuned
-        settled = tuned.chosen.point.index.search_settings()
-        await CollectionAdmin(connection).set_search_defaults(info.name, settled)
-        return replace(tuned, written=True)
+        return await settle(connection, tuned)
+
+
+async def tune_by(
+    request: TuneRequest,
+    connection: MilvusConnection,
+    info: CollectionInfo,
+    questions: Questions,
+    asked: str,
+    deadline: Deadline,
+    on_progress: OnProgress,
+) -> Tuned:
+    """Looks for settings that answer given questions well enough; writes nothing.
+
+    Args:
+        info: the collection, whose searches use its index.
+        asked: what the questions are, for people.
+
+    Raises:
+        VectorStoreUnavailable, CollectionNotReady, DeadlineExceeded
+    """
+    tuner = Tuner(VectorSearcher(connection), questions, request.target, deadline, on_progress)
+    points = await tuner.explore(info, own=True)
+    checked = await tuner.check(points)
+    others, build, notes = await _try_builds(request, connection, info, tuner, deadline, on_progress)
+    return Tuned(
+        request=request,
+        collection=info,
+        asked=asked,
+        queries=(len(questions.tuning), len(questions.held_out)),
+        points=(*points, *others),
+        checked=tuple(checked),
+        build=build if build is not None and _quicker(build, checked) else None,
+        notes=tuple(notes),
+        written=False,
+    )
+
+
+async def settle(connection: MilvusConnection, tuned: Tuned) -> Tuned:
+    """Makes the choice the default of the collection's searches, unless there is none or the run is a dry one."""
+    if tuned.chosen is None or tuned.request.dry_run:
+        return tuned
+    settings = tuned.chosen.point.index.search_settings()
+    await CollectionAdmin(connection).set_search_defaults(tuned.collection.name, settings)
+    return replace(tuned, written=True)
 
 
 async def _tune(
@@ -157,21 +197,7 @@ async def _tune(
     source = QuerySource(request.queries, request.kind, request.texts)
     asked, queries = await find_queries(source, settings, admin, searcher, info, deadline)
     questions = await answered(queries, request.target.k, admin, info, deadline, on_progress)
-    tuner = Tuner(searcher, questions, request.target, deadline, on_progress)
-    points = await tuner.explore(info, own=True)
-    checked = await tuner.check(points)
-    others, build, notes = await _try_builds(request, connection, info, tuner, deadline, on_progress)
-    return Tuned(
-        request=request,
-        collection=info,
-        asked=asked,
-        queries=(len(questions.tuning), len(questions.held_out)),
-        points=(*points, *others),
-        checked=tuple(checked),
-        build=build if build is not None and _quicker(build, checked) else None,
-        notes=tuple(notes),
-        written=False,
-    )
+    return await tune_by(request, connection, info, questions, asked, deadline, on_progress)
 
 
 async def _try_builds(
