@@ -147,7 +147,7 @@ class CollectionReader:
             CollectionNotReady: it is not loaded.
         """
         until = self._until(deadline)
-        rows = max(1, _VECTOR_BYTES_PER_PAGE // (4 * dimension))
+        rows = min(max(1, _VECTOR_BYTES_PER_PAGE // (4 * dimension)), _IDS_PER_PAGE)
         # A strong read waits up to 0.3 s for the clock, and a million vectors are 500 pages.
         pages = self._pages(name, [ID, EMBEDDING], rows, until, doing="read vectors", strong=False)
         async for columns in pages:
