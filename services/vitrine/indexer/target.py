@@ -150,7 +150,9 @@ async def publish(admin: CollectionAdmin, target: Target, alias: str, *, expecte
     if not target.live:
         if rows == 0:
             raise IndexIncomplete(f"No product could be written; {alias} is not pointed at the empty {name}.")
-        finished = replace(target.info.lineage, alias=alias, finished_at=now(), rows=rows)
+        # Read anew: while it was filled, somebody may have made a candidate live by force.
+        lineage = (await admin.describe(name, counted=False)).lineage
+        finished = replace(lineage, alias=alias, finished_at=now(), rows=rows)
         if target.candidate:
             await admin.record_lineage(name, finished)
             _log.info("%s is finished. `vitrine promote %s --to %s` compares it and makes it live.", name, alias, name)

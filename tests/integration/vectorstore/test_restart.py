@@ -19,10 +19,12 @@ from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.directory import CollectionDirectory
 from vitrine.vectorstore.index_params import Hnsw
+from vitrine.vectorstore.lineage import GateRecord, Lineage, now
 from vitrine.vectorstore.searcher import VectorSearcher
 from vitrine.vectorstore.writer import CollectionWriter
 
 VECTORS = unit_vectors(100)
+LINEAGE = Lineage("shop", finished_at=now(), rows=100, replaces="shop_v1", gates=(GateRecord("rows", True, "1", "1"),))
 BACK_WITHIN_S = 90.0
 """How long Milvus itself may take from the start of its process until collections are loaded again."""
 
@@ -36,6 +38,7 @@ async def collection(connection: MilvusConnection, admin: CollectionAdmin) -> As
     assert await admin.count(info.name) == len(VECTORS)
     await admin.point_alias(f"{info.name}_alias", info.name)
     await admin.set_search_defaults(info.name, {"ef": 200})
+    await admin.record_lineage(info.name, LINEAGE)
     yield await admin.describe(info.name)
     await drop(admin, info.name)
 
@@ -104,8 +107,9 @@ async def test_a_killed_milvus_is_reported_at_once_and_found_again(
             await load_when_found(connection, collection.name)
         assert await searchable(connection, alias) == before
         assert await searchable(opened_while_down, alias) == before
-    # Nothing of the collection is lost: the build id, the alias and the search defaults among it.
+    # Nothing of the collection is lost: the build id, the alias, the search defaults and the lineage among it.
     assert collection.index == Hnsw(ef=200)
+    assert collection.lineage == LINEAGE
     after = await CollectionAdmin(connection).describe(collection.name)
     assert dataclasses.replace(after, loaded=True) == collection
     found = await VectorSearcher(connection).vectors_of(collection.name, ["i042"], soon(), strong=True)
