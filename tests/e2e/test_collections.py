@@ -1,9 +1,13 @@
 """Collections in and out of memory, over HTTP."""
 
+import asyncio
+
 from tests.e2e.writable import Writable
 from tests.fixtures.serving import RunningGateway, eventually
 from tests.fixtures.stack import RunningStack
 from vitrine.gateway.schemas.collections import CollectionAnswer, LoadAnswer
+from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.connection import MilvusConnection
 
 LOAD_S = 60.0
 
@@ -58,6 +62,25 @@ def test_an_alias_is_described_and_not_loaded(gateway: RunningGateway, stack: Ru
     refused = gateway.http.post("/v1/collections/described/release")
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
     assert _described(gateway, "described").loaded
+
+
+def test_changed_search_defaults_are_shown_and_searched_with(gateway: RunningGateway, stack: RunningStack) -> None:
+    before = _described(gateway, "products").index.search_params
+    assert before == {"ef": 64}
+
+    async def change(ef: int) -> None:
+        async with await MilvusConnection.open(stack.settings.milvus) as connection:
+            await CollectionAdmin(connection).set_search_defaults("products_v1", {"ef": ef})
+
+    found = gateway.ids("dress", limit=10)
+    try:
+        asyncio.run(change(300))
+        assert _described(gateway, "products").index.search_params == {"ef": 300}
+        assert gateway.ids("dress", limit=10) == found, "sixty products are found with either"
+        refused = gateway.search("dress", limit=10, params={"ef": 5})
+        assert (refused.status_code, refused.json()["code"]) == (422, "limit_exceeded"), "what a search brings counts"
+    finally:
+        asyncio.run(change(64))
 
 
 def test_the_page_is_told_the_fields_of_its_collection(gateway: RunningGateway) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fixtures.stack import RunningService
+from tests.fixtures.stack import RunningService, RunningStack
 from vitrine.domain import CatalogueItem, Deadline, EmbeddedItem, FieldSpec, FieldType, Vectors
-from vitrine.errors import InvalidInput
+from vitrine.embedding.contract import ModelContract
+from vitrine.errors import ContractMismatch, DeadlineExceeded, InvalidInput
 from vitrine.local.gateway import environment_of
 from vitrine.settings import Settings
 from vitrine.tuning.plot import draw
@@ -87,8 +88,8 @@ async def connection(settings: Settings) -> AsyncIterator[MilvusConnection]:
         yield connection
 
 
-def vectors(count: int) -> Vectors:
-    drawn = np.random.default_rng(3).normal(size=(count, DIMENSION))
+def vectors(count: int, dimension: int = DIMENSION) -> Vectors:
+    drawn = np.random.default_rng(3).normal(size=(count, dimension))
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), np.float32)
 
 
@@ -182,6 +183,42 @@ async def test_a_trial_that_fails_is_dropped_and_holds_what_the_collection_holds
     with pytest.raises(InvalidInput, match="enough"):
         await fail()
     assert await trials(connection) == []
+
+
+async def test_texts_are_embedded_by_the_model_of_the_collection_and_by_no_other(
+    stack: RunningStack, connection: MilvusConnection, sparse: str, tmp_path: Path
+) -> None:
+    contract = ModelContract.load(stack.settings.model.repository)
+    name = f"tune_{secrets.token_hex(6)}_v1"
+    admin = CollectionAdmin(connection)
+    spec = CollectionSpec(name, contract.dimension, SPEC_FIELDS, Flat(), contract.fingerprint, contract.model)
+    try:
+        info = await admin.create(spec)
+        shown = vectors(90, contract.dimension)
+        await CollectionWriter(connection, info).upsert([item(row, vector) for row, vector in enumerate(shown)])
+        assert await admin.count(name) == 90
+        texts = tmp_path / "texts.txt"
+        texts.write_text("".join(f"red dress {number}\n" for number in range(60)), encoding="utf-8")
+        for options, asked in (({}, "titles of products, as texts"), ({"texts": texts}, "texts of texts.txt")):
+            # Thirty queries that find all of ten show a recall of 0.917.
+            wanted = TuneRequest(name, Target(recall=0.9, p99_ms=EASY_MS), queries=60, **options)
+            tuned = await run_tune(wanted, stack.settings, silent)
+            assert (tuned.asked, tuned.queries) == (asked, (30, 30))
+            assert tuned.chosen is not None
+            assert (tuned.chosen.recall, tuned.chosen.point.index) == (1.0, Flat())
+    finally:
+        await admin.drop(name)
+    with pytest.raises(ContractMismatch, match="was built with model fingerprint ffff"):
+        await run_tune(request(sparse, kind=QueryKind.TEXT), stack.settings, silent)
+
+
+async def test_a_tuning_that_runs_out_of_time_changes_nothing_and_says_so(
+    settings: Settings, sparse: str, connection: MilvusConnection
+) -> None:
+    before = await described(connection, sparse)
+    with pytest.raises(DeadlineExceeded, match=r"could not be tuned in 0\.01 minutes; nothing was changed"):
+        await run_tune(request(sparse, max_minutes=0.01), settings, silent)
+    assert await described(connection, sparse) == before
 
 
 def below(tuned: Tuned) -> list[float]:
