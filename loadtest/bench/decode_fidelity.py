@@ -11,13 +11,12 @@ import argparse
 import json
 import sys
 import time
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from photographs import jpeg, photograph
+from photographs import files_of
 
 from vitrine.embedding.contract import IMAGE_MODEL, ModelContract
 from vitrine.embedding.preprocess import prepare
@@ -28,14 +27,6 @@ from vitrine.settings import ImageSettings
 GATE = FidelityGate(mean_cosine=0.999, top_10=0.98)
 BATCH = 8
 LIMITS = ImageSettings()
-
-
-def pictures(arguments: argparse.Namespace) -> list[bytes]:
-    """Files as bytes: drawn, or the first of a folder by name."""
-    if arguments.photographs is None:
-        return [jpeg(photograph(seed)) for seed in range(arguments.pictures)]
-    found = sorted(path for path in arguments.photographs.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    return [path.read_bytes() for path in islice(found, arguments.pictures)]
 
 
 def pixels_of(files: list[bytes], contract: ModelContract, policy: int) -> tuple[npt.NDArray[np.uint8], float]:
@@ -76,7 +67,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--photographs", type=Path, help="JPEGs of your own instead of drawn ones")
     arguments = parser.parse_args()
-    files = pictures(arguments)
+    files = files_of(arguments.photographs, arguments.pictures)
     if len(files) <= 10:
         raise SystemExit("Ten neighbours need more than ten pictures.")
     results = [measure(repository, files) for repository in arguments.repositories]

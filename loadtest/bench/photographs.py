@@ -46,6 +46,14 @@ def jpeg(picture: Image.Image, quality: int = QUALITY) -> bytes:
     return file.getvalue()
 
 
+def files_of(folder: Path | None, count: int) -> list[bytes]:
+    """So many JPEGs: the first of a folder by path, or drawn ones."""
+    if folder is None:
+        return [jpeg(photograph(seed)) for seed in range(count)]
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    return [path.read_bytes() for path in found[:count]]
+
+
 def write_photographs(folder: Path, count: int, *, different: int = 60, workers: int = 2) -> Path:
     """A catalogue in H&M's layout.
 

@@ -1,6 +1,6 @@
 """Does an image model of reduced precision find the same neighbours as the one in fp32?
 
-    PYTHON loadtest/bench/precision_fidelity.py FP32 [INT8] [--pictures 200]
+    PYTHON loadtest/bench/precision_fidelity.py FP32 [INT8] [--pictures 200] [--photographs FOLDER]
 
 PYTHON has onnxruntime (`make export-env`). FP32 and INT8 are repositories of one checkpoint. Without INT8 the fp32
 graph is quantised on the fly by onnxruntime, in the way of `vitrine.models.precision.DynamicInt8Linear`; so a
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from photographs import jpeg, photograph
+from photographs import files_of
 
 from vitrine.domain import Vectors
 from vitrine.embedding.contract import IMAGE_MODEL, ModelContract
@@ -25,11 +25,6 @@ from vitrine.models.fidelity import INT8_GATE, Fidelity
 from vitrine.settings import ImageSettings
 
 BATCH = 16
-
-
-def pixels(contract: ModelContract, count: int) -> npt.NDArray[np.uint8]:
-    """Drawn photographs as the model sees them, uint8 [count, size, size, 3]."""
-    return np.stack([prepare(jpeg(photograph(seed)), contract.image, ImageSettings()) for seed in range(count)])
 
 
 def quantised(path: Path, folder: Path) -> Path:
@@ -53,10 +48,12 @@ def main() -> None:
     parser.add_argument("fp32", type=Path)
     parser.add_argument("int8", type=Path, nargs="?")
     parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--photographs", type=Path, help="JPEGs of your own instead of drawn ones")
     arguments = parser.parse_args()
     contract = ModelContract.load(arguments.fp32)
     graph = Path(IMAGE_MODEL) / "1" / "model.onnx"
-    pictures = pixels(contract, arguments.pictures)
+    files = files_of(arguments.photographs, arguments.pictures)
+    pictures = np.stack([prepare(file, contract.image, ImageSettings()) for file in files])
     with tempfile.TemporaryDirectory() as name:
         reduced = arguments.int8 / graph if arguments.int8 else quantised(arguments.fp32 / graph, Path(name))
         found = Fidelity.between(embed(arguments.fp32 / graph, pictures), embed(reduced, pictures))

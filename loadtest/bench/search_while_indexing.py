@@ -177,6 +177,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of a phase")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--pictures", type=int, default=3000)
+    parser.add_argument("--before", type=int, default=300, help="products that are there before the first search")
     parser.add_argument("--max-rate", type=float, help="as of `vitrine index`")
     parser.add_argument("--niceness", type=int, help="of the indexer's and the image model's threads")
     parser.add_argument("--catalogue", type=Path, help="keep the drawn photographs here, or take those that are there")
@@ -192,7 +193,9 @@ def main() -> None:
             write_photographs(catalogue, arguments.pictures)
         repository = with_niceness(arguments.repository, arguments.niceness, Path(copied))
         with own_stack(repository, arguments.engines, gateway=True) as stack:
-            start_index(stack.settings, "--catalogue", catalogue, "--collection", ALIAS, "--limit", "300").follow()
+            start_index(
+                stack.settings, "--catalogue", catalogue, "--collection", ALIAS, "--limit", f"{arguments.before}"
+            ).follow()
             figures = report(asyncio.run(phases(stack, arguments, catalogue)))
     print(json.dumps(figures, indent=2))
     if arguments.json:
