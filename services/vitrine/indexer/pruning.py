@@ -99,7 +99,7 @@ class Pruner:
     Args:
         owns: whether an id that the ledger does not know would be this run's; other shards answer for theirs.
         bookkeeping: the one thread that the ledger is used from.
-        stop: ends waits between tries.
+        stop: ends waits between tries, and after the deletions under way all others.
     """
 
     def __init__(
@@ -168,7 +168,8 @@ class Pruner:
 
     async def _delete_decided(self, on_progress: Progress) -> None:
         total, done = await self._aside(self._ledger.leaving_count), 0
-        while ids := await self._aside(lambda: self._ledger.leaving(AT_ONCE)):
+        # Decided deletions that a stop leaves are the next run's.
+        while not self._stop.is_set() and (ids := await self._aside(lambda: self._ledger.leaving(AT_ONCE))):
             on_progress("Deleting", done / total)
             await self._delete(ids)
             await self._aside(partial(self._ledger.mark_deleted, ids))

@@ -72,11 +72,12 @@ async def explain(
 
 async def _in_milvus(connection: MilvusConnection, info: CollectionInfo, product_id: str) -> InMilvus | None:
     deadline = Deadline.after(2 * connection.settings.search_timeout_s)
+    look_up = VectorSearcher(connection).items_of(info.name, [product_id], deadline, strong=True)
     try:
-        rows = await rows_of(connection, info.name, product_id, deadline)
+        rows, hits = await asyncio.gather(rows_of(connection, info.name, product_id, deadline), look_up)
     except CollectionNotReady:
         return None
-    hit = (await VectorSearcher(connection).items_of(info.name, [product_id], deadline, strong=True)).get(product_id)
+    hit = hits.get(product_id)
     return InMilvus(rows) if hit is None else InMilvus(rows, hit.title, hit.image_path)
 
 

@@ -181,3 +181,14 @@ async def test_many_products_go_in_several_steps(ledger: Ledger, monkeypatch: py
     assert await prune(ledger, shelf, PruneRule(1.0, unknown=True)) == 9
     assert steps == [3, 3, 3]
     assert shelf.rows == set(held()[2:])
+
+
+async def test_a_stop_leaves_further_deletions_to_the_next_run(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "AT_ONCE", 1)
+    stop = asyncio.Event()
+    shelf = MemoryShelf(set(held()), after=lambda _: stop.set())
+    with ThreadPoolExecutor(1) as bookkeeping:
+        pruner = Pruner(ledger, shelf, owns=lambda _: True, backoff=QUICK, bookkeeping=bookkeeping, stop=stop)
+        await pruner.prune(PruneRule(0.1), silently)
+    assert (pruner.deleted, ledger.leaving(9)) == (1, ["01"])
+    assert await prune(ledger, MemoryShelf(shelf.rows), PruneRule(0.1)) == 1
