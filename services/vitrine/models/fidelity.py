@@ -64,7 +64,7 @@ class FidelityGate:
         return f"cosine mean >= {self.mean_cosine:g} and top-10 overlap >= {self.top_10:g}"
 
 
-INT8_GATE = FidelityGate(mean_cosine=0.99, top_10=0.9)
+INT8_GATE = FidelityGate(mean_cosine=0.999, top_10=0.95)
 """For an image model of reduced precision against fp32, over pictures that look like a catalogue's."""
 
 
