@@ -164,7 +164,9 @@ async def run_recall(request: RecallRequest, settings: Settings, on_progress: Pr
             KS[-1],
             lambda seen: on_progress("exact neighbours", min(1.0, seen / max(1, info.rows))),
         )
-        comparing = _Comparing(searcher, list(zip(sets, truths, strict=True)), request.rounds, deadline, on_progress)
+        comparing = _Comparing(
+            searcher, list(zip(sets, truths, strict=True)), info.rows, request.rounds, deadline, on_progress
+        )
         compared = await comparing.compare(info, own, built=False)
         if others:
             await drop_leftovers(admin)
@@ -207,10 +209,17 @@ class _Comparing:
     """Measures settings of one build after the other with the same queries."""
 
     def __init__(
-        self, searcher: VectorSearcher, asked: Asked, rounds: int, deadline: Deadline, on_progress: Progress
+        self,
+        searcher: VectorSearcher,
+        asked: Asked,
+        rows: int,
+        rounds: int,
+        deadline: Deadline,
+        on_progress: Progress,
     ) -> None:
         self._searcher = searcher
         self._asked = asked
+        self._rows = rows
         self._rounds = rounds
         self._deadline = deadline
         self._on_progress = on_progress
@@ -232,7 +241,7 @@ class _Comparing:
             )
             for one, by_kind in zip(found, measured, strict=True):
                 by_kind[queries.kind] = one
-        extent = Extent(max(1, info.rows), info.dimension)
+        extent = Extent(max(1, self._rows), info.dimension)
         return [
             Compared(index, built, by_kind, footprint(index, extent).memory)
             for index, by_kind in zip(indexes, measured, strict=True)
