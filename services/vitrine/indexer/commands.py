@@ -49,6 +49,9 @@ def index(
     ] = None,
     index_param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of that index, repeatable: M=16.")] = None,
     reindex: Annotated[bool, typer.Option("--reindex", help="Write everything again, changed or not.")] = False,
+    rewrite: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Write this product again, changed or not; repeatable.")
+    ] = None,
     compare_contents: Annotated[
         bool,
         typer.Option(
@@ -114,6 +117,7 @@ def index(
         from_embeddings=from_embeddings,
         index=index_of_options(index, index_param or []),
         reindex=reindex,
+        rewrite=frozenset(rewrite or ()),
         compare_contents=compare_contents,
         limit=limit,
         keep_embeddings=keep_embeddings,

@@ -41,6 +41,7 @@ class IndexRequest:
         mapping: name of a mapping that ships, or a file.
         index: None: the collection's own, or the default for a new one.
         reindex: write everything again, whatever the ledger says.
+        rewrite: ids of products to write again.
         compare_contents: read every picture to see whether it changed, do not trust its size and time.
         limit: only this many records.
         keep_embeddings: folder for Parquet parts.
@@ -60,6 +61,7 @@ class IndexRequest:
     from_embeddings: Path | None = None
     index: IndexParams | None = None
     reindex: bool = False
+    rewrite: frozenset[str] = frozenset()
     compare_contents: bool = False
     limit: int | None = None
     keep_embeddings: Path | None = None
@@ -208,6 +210,7 @@ def _files(request: IndexRequest, folder: LedgerFolder, collection: str) -> RunF
 def _rules(request: IndexRequest) -> RunRules:
     return RunRules(
         reindex=request.reindex,
+        rewrite=request.rewrite,
         limited=request.limit is not None,
         max_rejects=request.max_rejects,
         prune=request.prune,

@@ -41,7 +41,7 @@ def _row_differences(
     if ledgers and status.rows is not None:
         if status.rows < status.expected:
             lost = f"Milvus holds {status.rows} rows, the ledgers account for {status.expected}."
-            yield Difference("rows_missing", lost, rerun(status, note, "--reindex"))
+            yield Difference("rows_missing", lost, rerun(status, note, _rewriting(status)))
         if status.rows > status.expected:
             more = f"Milvus holds {status.rows - status.expected} rows that no ledger here accounts for."
             yield Difference("rows_unknown", more, rerun(status, note, "--prune-unknown"))
@@ -51,6 +51,15 @@ def _row_differences(
     if compared is not None and status.rows == status.expected and (compared.missing or compared.unknown):
         other = f"{compared.missing} products are missing, {compared.unknown} rows are unknown to the ledgers."
         yield Difference("rows_differ", other, rerun(status, note, "--reindex --prune-unknown"))
+
+
+def _rewriting(status: CollectionStatus) -> str:
+    """Options that write what is missing again: by id where all ids are known."""
+    compared = status.comparison
+    missing = () if compared is None else compared.examples.get("missing", ())
+    if compared is None or not missing or len(missing) < compared.missing:
+        return "--reindex"
+    return " ".join(f"--rewrite {shlex.quote(product_id)}" for product_id in missing)
 
 
 def _run_differences(

@@ -55,6 +55,7 @@ class RunRules:
 
     Args:
         reindex: write everything again, whatever the ledger says.
+        rewrite: write these products again, whatever the ledger says of them.
         limited: only the first records are read, so that the source's end is not seen.
         max_rejects: more than this many fail the run; None: any number is fine.
         prune: what to delete at the end; None: nothing.
@@ -63,6 +64,7 @@ class RunRules:
     """
 
     reindex: bool = False
+    rewrite: frozenset[str] = frozenset()
     limited: bool = False
     max_rejects: int | None = None
     prune: PruneRule | None = None
@@ -231,7 +233,7 @@ async def open_run(
         def lookup(ids: Sequence[str]) -> dict[str, Mark]:
             if rules.reindex:
                 return {}
-            known = ledger.lookup(ids)
+            known = ledger.lookup([one for one in ids if one not in rules.rewrite])
             return known if keeper is None else {key: mark for key, mark in known.items() if keeper.holds(mark)}
 
         parts = RunParts(lookup, outcomes, sink, tally, times, control, bookkeeping)

@@ -1,5 +1,6 @@
 """Why a product is missing, stale or doubled: what is known of it, and the one sentence that follows."""
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -116,7 +117,7 @@ def judge(facts: Facts) -> Verdict:
         return Verdict("not_loaded", f"{facts.collection} is not in memory, so nobody finds {facts.id}.")
     if facts.milvus.rows > 1:
         sentence = f"{facts.id} is doubled: {facts.milvus.rows} rows have its id. Writing it again leaves one."
-        return Verdict("doubled", sentence, _again(facts, "--reindex"))
+        return Verdict("doubled", sentence, _again(facts, f"--rewrite {shlex.quote(facts.id)}"))
     return _missing(facts) if facts.milvus.rows == 0 else _there(facts)
 
 
@@ -127,7 +128,7 @@ def _missing(facts: Facts) -> Verdict:
     entry = known.entry
     if entry.content_hash is not None:
         sentence = f"{product} was written on {_day(entry.written_at)}, and Milvus has lost it."
-        return Verdict("lost", sentence, _again(facts, "--reindex"))
+        return Verdict("lost", sentence, _again(facts, f"--rewrite {shlex.quote(product)}"))
     if entry.rejected_code is not None and not entry.leaving and entry.deleted_at is None:
         return _rejected(facts, entry)
     if _usable(facts):

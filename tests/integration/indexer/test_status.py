@@ -134,3 +134,19 @@ def test_both_verbs_print_their_findings(harmed: tuple[Shop, Settings], monkeypa
     why = CliRunner().invoke(app, arguments, catch_exceptions=False).stdout
     assert f"{DOUBLED} is doubled: 2 rows have its id." in why
     assert "line 6" in why  # an earlier one left the catalogue
+
+
+async def test_a_lost_and_a_doubled_product_are_mended_by_the_command_that_is_named(
+    harmed: tuple[Shop, Settings], stack: RunningStack, shelf: Shelf
+) -> None:
+    _, settings = harmed
+    indexing = Indexing(stack.settings, settings.local.state_dir)
+    command = (await explain(LOST, ALIAS, settings)).verdict.command.split()
+    ended = indexing.run(*command[2:], "--rewrite", DOUBLED)
+    assert ended.status == 0, ended.stderr
+    # The two, the one whose picture changed, and the one that was new.
+    assert ended.counts["written"] == 4
+    assert await shelf.ids(ALIAS) == sorted([*IDS, UNKNOWN, NEW])
+    found = await collection_status(ALIAS, settings, compare_ids=True)
+    assert found.comparison is not None
+    assert (found.comparison.missing, found.comparison.unknown, found.comparison.doubled) == (0, 1, 0)

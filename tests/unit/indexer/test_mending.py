@@ -44,6 +44,11 @@ AGAIN = "vitrine index --collection shop --catalogue 'my shop'"
         (replace(STATUS, ledgers=[]), "no_ledger", ""),
         (replace(STATUS, rows=None), "not_loaded", AGAIN),
         (replace(STATUS, rows=4), "rows_missing", f"{AGAIN} --reindex"),
+        (
+            replace(STATUS, rows=4, comparison=Comparison(1, 0, 0, {"missing": ["a b"]})),
+            "rows_missing",
+            f"{AGAIN} --rewrite 'a b'",
+        ),
         (replace(STATUS, rows=6), "rows_unknown", f"{AGAIN} --prune-unknown"),
         (replace(STATUS, indexed=2), "index_pending", ""),
         (replace(STATUS, live=False), "not_live", AGAIN),

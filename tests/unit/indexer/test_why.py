@@ -38,8 +38,8 @@ NOWHERE = catalogue()
     ("known", "code", "words", "flags"),
     [
         (facts(WRITTEN, None), "not_loaded", "not in memory", None),
-        (facts(WRITTEN, 2, SAME), "doubled", "2 rows", "--reindex"),
-        (facts(WRITTEN, 0), "lost", "1970-01-02", "--reindex"),
+        (facts(WRITTEN, 2, SAME), "doubled", "2 rows", "--rewrite a"),
+        (facts(WRITTEN, 0), "lost", "1970-01-02", "--rewrite a"),
         (facts(NEVER_WRITTEN, 0), "rejected", "image_missing", None),
         (facts(NEVER_WRITTEN, 0, BROKEN), "rejected", "line 7", None),
         (facts(NEVER_WRITTEN, 0, NEW), "not_indexed", "can be indexed now", ""),
