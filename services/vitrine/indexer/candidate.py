@@ -103,7 +103,7 @@ async def _unfinished_or_next(admin: CollectionAdmin, wanted: Wanted) -> tuple[C
         if (version := version_of(info.name, wanted.alias)) is not None
     }
     for _, info in sorted(versions.items(), reverse=True):
-        if not info.complete or info.aliases or info.lineage.alias != wanted.alias or _was_settled(info):
+        if info.lineage.alias != wanted.alias or not _can_go_on(info):
             continue
         if info.bulk_source:  # files that a bulk import was given may still arrive, and would double what is upserted
             continue
@@ -117,5 +117,7 @@ async def _unfinished_or_next(admin: CollectionAdmin, wanted: Wanted) -> tuple[C
     return None, f"{wanted.alias}_v{max(versions, default=0) + 1}"
 
 
-def _was_settled(info: CollectionInfo) -> bool:
-    return info.lineage.finished_at is not None or info.lineage.promoted_at is not None
+def _can_go_on(info: CollectionInfo) -> bool:
+    """Whether an interrupted run began it and nobody else has a use for it: no reader, no bulk import, no rollback."""
+    settled = info.lineage.finished_at is not None or info.lineage.promoted_at is not None
+    return info.complete and not info.aliases and not info.bulk_source and not settled

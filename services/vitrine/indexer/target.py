@@ -15,7 +15,7 @@ from vitrine.errors import ContractMismatch, InternalError, InvalidInput, Vitrin
 from vitrine.vectorstore.admin import CollectionAdmin, Progress
 from vitrine.vectorstore.collection import CollectionInfo, CollectionSpec
 from vitrine.vectorstore.index_params import IndexParams, parse_index
-from vitrine.vectorstore.lineage import Lineage, now
+from vitrine.vectorstore.lineage import now
 
 DEFAULT_INDEX = "hnsw"
 MOST_VERSIONS = 10_000
@@ -216,11 +216,9 @@ async def make_collection(
         model=wanted.model,
         group_name=wanted.group_name,
         bulk_source=bulk_source,
+        alias=wanted.alias,
     )
-    info = await admin.create(spec, on_progress=on_progress)
-    lineage = Lineage(alias=wanted.alias)
-    await admin.record_lineage(name, lineage)
-    return replace(info, lineage=lineage)
+    return await admin.create(spec, on_progress=on_progress)
 
 
 def version_of(name: str, alias: str) -> int | None:

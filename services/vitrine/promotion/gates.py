@@ -198,6 +198,8 @@ def _overlap(standing: Standing, measured: Measured, limits: GateLimits) -> Gate
         why = "nothing is live"
     elif standing.live.fingerprint != standing.candidate.fingerprint:
         why = "not comparable: another model"
+    elif not standing.live.loaded:
+        why = "the live collection is not loaded"
     return GateRecord(name, None, why, limit)
 
 

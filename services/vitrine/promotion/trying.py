@@ -68,7 +68,7 @@ async def served_model(encoder: Encoder) -> ServedModel:
 async def take_stock(
     admin: CollectionAdmin, candidate: CollectionInfo, live: CollectionInfo | None, on_progress: Progress
 ) -> Standing:
-    """Loads the candidate and counts both, with strong consistency.
+    """Loads the candidate and counts both, with strong consistency where they are loaded.
 
     Raises:
         VectorStoreUnavailable, DeadlineExceeded, CollectionNotReady: something cannot be counted.
@@ -79,7 +79,10 @@ async def take_stock(
         await admin.load(candidate.name, on_progress=on_progress)
         rows = await admin.count(candidate.name)
         indexed = await _indexed(admin, candidate.name, on_progress)
-    return Standing(candidate, rows, indexed, live, 0 if live is None else await admin.count(live.name))
+    if live is None:
+        return Standing(candidate, rows, indexed, None)
+    # A live collection that was released serves nobody, and its estimate must do: to promote may be the remedy.
+    return Standing(candidate, rows, indexed, live, await admin.count(live.name) if live.loaded else live.rows)
 
 
 async def _indexed(admin: CollectionAdmin, name: str, on_progress: Progress) -> int | str:
@@ -119,7 +122,7 @@ async def try_out(
     texts = None if sampling.texts is None else read_texts(sampling.texts, sampling.queries)
     queries, told = await _queries(clients, candidate, served, texts, sampling.queries, deadline)
     truth = await _truth(clients.admin, standing, queries, deadline, on_progress) if recall else _no_truth(queries)
-    comparable = live is not None and standing.live_rows > 0 and live.dimension == candidate.dimension
+    comparable = live is not None and live.loaded and standing.live_rows > 0 and live.dimension == candidate.dimension
     trials = [_trial("candidate", candidate), *([_trial("live", live)] if live is not None and comparable else [])]
     measurements = await measure(
         clients.searcher,

@@ -75,6 +75,7 @@ class CollectionSpec:
         model: that model's name for people.
         group_name: what the catalogue calls the column that groups come from; empty when it has none.
         bulk_source: digest of the bulk files that it is made for; empty when it is not.
+        alias: that it is made for, the first word of its lineage; empty when nobody says.
 
     Raises:
         InvalidInput: a name, dimension or field that Milvus or the API cannot have.
@@ -89,6 +90,7 @@ class CollectionSpec:
     model: str
     group_name: str = ""
     bulk_source: str = ""
+    alias: str = ""
 
     def __post_init__(self) -> None:
         if not valid_collection_name(self.name):
@@ -183,6 +185,7 @@ def properties_of(spec: CollectionSpec, *, attempt: str, created_at: datetime) -
         _PROPERTY_MODEL: spec.model,
         _PROPERTY_GROUP_NAME: spec.group_name,
         _PROPERTY_CREATED: created_at.isoformat(),
+        PROPERTY_LINEAGE: Lineage(alias=spec.alias).as_text(),
     } | ({PROPERTY_BULK_SOURCE: spec.bulk_source} if spec.bulk_source else {})
 
 

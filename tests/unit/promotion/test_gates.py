@@ -116,6 +116,15 @@ def test_a_first_candidate_is_compared_with_nothing_but_its_own_figures(candidat
     assert failed(gates) == []
 
 
+def test_a_live_collection_that_was_released_keeps_nobody_from_promoting(
+    standing: Standing, live: CollectionInfo
+) -> None:
+    released = replace(standing, live=replace(live, loaded=False))
+    gates = judge(released, SERVED, replace(GOOD, overlap=None, live_p99_ms=None), GateLimits())
+    assert {gate.name: gate.measured for gate in gates}["overlap@10"] == "the live collection is not loaded"
+    assert failed(gates) == []
+
+
 def test_hits_of_two_models_are_not_compared(standing: Standing, live: CollectionInfo) -> None:
     other = replace(standing, live=replace(live, fingerprint="0" * 64))
     (gate,) = [one for one in judge(other, SERVED, replace(GOOD, overlap=None), GateLimits()) if one.passed is None]
