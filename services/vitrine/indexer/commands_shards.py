@@ -68,7 +68,9 @@ def report(
     """What every shard of a collection did, all of them together, and which are missing or failed."""
     from vitrine.indexer.finishing import read_reports
     from vitrine.indexer.ledger_files import LedgerFolder
+    from vitrine.indexer.target import require_alias
 
+    require_alias(collection)
     folder = LedgerFolder.of(read_settings(), ledger)
     count = shards or folder.newest_shards(collection)
     if count is None:

@@ -10,7 +10,7 @@ from vitrine.indexer.display import Display
 from vitrine.indexer.ledger_files import LedgerFolder
 from vitrine.indexer.shard_report import MergedReport, ShardReport
 from vitrine.indexer.sharding import Shard
-from vitrine.indexer.target import Target, publish
+from vitrine.indexer.target import Target, publish, require_alias
 from vitrine.settings import Settings
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.connection import MilvusConnection
@@ -79,11 +79,13 @@ async def finish(request: FinishRequest, settings: Settings, display: Display) -
     """Waits for the shards and publishes what they wrote. Safe to repeat, also after it was killed.
 
     Raises:
+        InvalidInput: the name cannot be an alias.
         ShardsIncomplete: not all shards ended well in time; the alias is not touched.
         IndexIncomplete: Milvus holds fewer products than the shards' ledgers say.
         ContractMismatch: the collection was replaced by another of its name.
         VectorStoreUnavailable, DeadlineExceeded
     """
+    require_alias(request.collection)
     folder = LedgerFolder.of(settings, request.ledger)
     merged = await _complete(request, folder, display)
     report = next(one for one in merged.reports if one is not None)
