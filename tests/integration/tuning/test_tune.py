@@ -20,6 +20,7 @@ from vitrine.embedding.contract import ModelContract
 from vitrine.errors import ContractMismatch, DeadlineExceeded, InvalidInput
 from vitrine.local.gateway import environment_of
 from vitrine.settings import Settings
+from vitrine.tuning import tuner
 from vitrine.tuning.plot import draw
 from vitrine.tuning.queries import QueryKind
 from vitrine.tuning.trial_builds import PREFIX, trial_build
@@ -39,6 +40,12 @@ EASY_MS, IMPOSSIBLE_MS = 20_000.0, 0.1
 SPEC_FIELDS = (FieldSpec("colour", FieldType.TEXT, max_bytes=16),)
 
 Work = Callable[[MilvusConnection], Awaitable[Any]]
+
+
+@pytest.fixture(autouse=True)
+def few_timed_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here judges a latency: a tenth of the searches keeps them short."""
+    monkeypatch.setattr(tuner, "TIMED_SEARCHES", 60)
 
 
 @pytest.fixture(scope="module")
