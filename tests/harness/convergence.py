@@ -53,7 +53,7 @@ class Convergence:
             "seconds": round(self.seconds, 1),
             "kills": [asdict(kill) for kill in self.kills],
             "kills_by_victim": self._by_victim(),
-            "runs": [{"status": run.status, "seconds": round(run.seconds, 1), "error": run.code} for run in self.runs],
+            "runs": [_run_as_json(run) for run in self.runs],
             "last_run": {"products_per_s": last.summary["products_per_s"], "stages": last.summary["stages"]},
             "again": {name: self.again.summary[name] for name in ("written", "unchanged", "rejected", "elapsed_s")},
             "memory": memory_figures(last.memory) | {"samples": _thinned(last.memory)},
@@ -89,7 +89,8 @@ class Convergence:
             ("last run: products/s", str(last.summary["products_per_s"])),
             ("second run: written", str(self.again.summary["written"])),
             ("second run: seconds", f"{self.again.seconds:.1f}"),
-            ("last run: MiB at 25, 50, 75, 100 % of its time", ", ".join(map(str, memory["quarters_mib"]))),
+            ("last run: MiB in the quarters of its time", ", ".join(map(str, memory["quarters_mib"]))),
+            ("last run: MiB gained after its second quarter", str(memory["growth_mib"])),
             ("last run: MiB at most", str(memory["most_mib"])),
         ]
 
@@ -98,16 +99,30 @@ class Convergence:
         return {victim: counted[victim] for victim in VICTIMS}
 
 
-def memory_figures(samples: Sequence[MemorySample]) -> dict[str, Any]:
-    """Median resident memory of the indexer in each quarter of its time, and the most, in MiB."""
-    quarter = max(1, len(samples) // 4)
-    parts = [
-        sorted(sample.bytes for sample in samples[start : start + quarter]) for start in range(0, len(samples), quarter)
-    ]
+def _run_as_json(run: EndedRun) -> dict[str, Any]:
     return {
-        "quarters_mib": [round(part[len(part) // 2] / _MIB, 1) for part in parts[:4]],
+        "status": run.status,
+        "error": run.code,
+        "seconds": round(run.seconds, 1),
+        "products_gained": run.gained,
+        "products_per_s": round(run.gained / run.seconds, 1) if run.seconds else 0.0,
+    }
+
+
+def memory_figures(samples: Sequence[MemorySample]) -> dict[str, Any]:
+    """Resident memory of the indexer in MiB: the median of each quarter of its time, by how much the last one is over
+    the second (the first fills the queues), and the most."""
+    quarters = [_median_mib(samples[len(samples) * part // 4 : len(samples) * (part + 1) // 4]) for part in range(4)]
+    return {
+        "quarters_mib": quarters,
+        "growth_mib": round(quarters[3] - quarters[1], 1),
         "most_mib": round(max((sample.bytes for sample in samples), default=0) / _MIB, 1),
     }
+
+
+def _median_mib(samples: Sequence[MemorySample]) -> float:
+    ordered = sorted(sample.bytes for sample in samples)
+    return round(ordered[len(ordered) // 2] / _MIB, 1) if ordered else 0.0
 
 
 def _thinned(samples: Sequence[MemorySample]) -> list[list[float]]:

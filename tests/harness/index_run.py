@@ -41,6 +41,7 @@ class EndedRun:
         summary: what `--json` printed; empty when it was killed.
         complaint: the last line that it wrote to standard error.
         seconds: from start to end.
+        gained: products that the ledger has more than before.
         memory: in the order of time.
     """
 
@@ -48,6 +49,7 @@ class EndedRun:
     summary: Mapping[str, Any]
     complaint: str
     seconds: float
+    gained: int
     memory: tuple[MemorySample, ...]
 
     @property
@@ -91,6 +93,7 @@ class IndexRun:
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
         self._ledgers = Running(self._process, state_dir / "ledger")
+        self._recorded_before = self.recorded()
 
     @property
     def pid(self) -> int:
@@ -124,6 +127,7 @@ class IndexRun:
             json.loads(printed) if printed and status != KILLED else {},
             said[-1] if said else "",
             self._seconds,
+            self.recorded() - self._recorded_before,
             tuple(self._memory),
         )
 

@@ -17,7 +17,7 @@ VECTORS = unit_vectors(1_200)  # over the 1,024 from which on Milvus builds an i
 QUERIES = unit_vectors(20, seed=1)
 LIMIT = 10
 LEAST_RECALL = 0.9
-BUILD_S = 90.0
+BUILD_S = 180.0  # a few seconds on a quiet machine
 
 
 async def test_every_kind_of_index_finds_nearly_all_of_the_true_neighbours(

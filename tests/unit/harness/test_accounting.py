@@ -77,4 +77,6 @@ def test_rejections_are_compared_line_by_line(rows: list[tuple[int, str]], words
 
 def test_memory_is_told_for_each_quarter_of_the_time() -> None:
     samples = [MemorySample(float(number), (100 + number) << 20) for number in range(8)]
-    assert memory_figures(samples) == {"quarters_mib": [101.0, 103.0, 105.0, 107.0], "most_mib": 107.0}
+    expected = {"quarters_mib": [101.0, 103.0, 105.0, 107.0], "growth_mib": 4.0, "most_mib": 107.0}
+    assert memory_figures(samples) == expected
+    assert memory_figures([])["quarters_mib"] == [0.0] * 4
