@@ -143,6 +143,8 @@ class EmbeddingKeeper:
         self._pending: list[Embedded] = []
         self._hashes: dict[str, bytes] = {}
         parts = parts_of(folder)
+        if any(part.parent != folder for part in parts):
+            raise KeptEmbeddingsInvalid(f"{folder} holds what shards kept; use another folder.")
         if parts:
             self._take_over(parts)
         self._number = _number(parts[-1]) + 1 if parts else 1

@@ -12,8 +12,9 @@ import pytest
 from vitrine.domain import CatalogueItem, EmbeddedItem, FieldSpec, FieldType, FieldValue, Vectors
 from vitrine.errors import ContractMismatch
 from vitrine.indexer.backfill import KeptEmbeddings
-from vitrine.indexer.kept import EmbeddingKeeper, KeptEmbeddingsInvalid, KeptHeader
+from vitrine.indexer.kept import EmbeddingKeeper, KeptEmbeddingsInvalid, KeptHeader, shard_folder
 from vitrine.indexer.rejections import Rejection
+from vitrine.indexer.sharding import Shard
 from vitrine.indexer.states import Embedded, Mark, row_hash
 
 FIELDS = (
@@ -157,3 +158,22 @@ async def test_keeping_and_reading_work_from_another_thread(tmp_path: Path) -> N
     with ThreadPoolExecutor(1) as pool:
         await asyncio.get_running_loop().run_in_executor(pool, lambda: keep(tmp_path, [product("a")]))
     assert [one.mark.id for one in embedded_in(tmp_path)] == ["a"]
+
+
+def test_shards_keep_apart_and_are_read_together(tmp_path: Path) -> None:
+    keep(shard_folder(tmp_path, Shard(1, 2)), [product("a", 1)], [product("b", 2)], part_rows=1)
+    keep(shard_folder(tmp_path, Shard(2, 2)), [product("c", 3)])
+    assert [one.item.item.id for one in embedded_in(tmp_path)] == ["a", "b", "c"]
+    assert shard_folder(tmp_path, Shard(2, 2)) == tmp_path / "shard-2-of-2"
+
+
+def test_what_was_kept_under_another_division_is_not_added_to(tmp_path: Path) -> None:
+    keep(shard_folder(tmp_path / "halves", Shard(1, 2)), [product("a")])
+    keep(tmp_path / "whole", [product("a")])
+    for refused in (
+        lambda: shard_folder(tmp_path / "halves", Shard(1, 3)),
+        lambda: shard_folder(tmp_path / "whole", Shard(1, 2)),
+        lambda: keep(tmp_path / "halves", [product("b")]),
+    ):
+        with pytest.raises(KeptEmbeddingsInvalid, match="another folder"):
+            refused()
