@@ -5,6 +5,7 @@ job takes one file here, so that rows can be reconciled file by file. Neither re
 """
 
 import json
+import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +18,14 @@ import httpx
 from pymilvus import exceptions as milvus
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
-from vitrine.errors import DeadlineExceeded, VectorStoreUnavailable, VitrineError
+from vitrine.errors import (
+    DeadlineExceeded,
+    InternalError,
+    InvalidInput,
+    NotFound,
+    VectorStoreUnavailable,
+    VitrineError,
+)
 from vitrine.settings import MilvusSettings
 from vitrine.vectorstore.connection import MilvusConnection, vendor_errors
 
@@ -28,6 +36,7 @@ _REST_SINCE = (2, 4)
 _MOST_JOBS_LISTED = 65_536  # more than either server remembers
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _DEFAULT_PORT = 19_530
+_log = logging.getLogger(__name__)
 _PATHS = re.compile(r'paths:"((?:[^"\\]|\\.)*)"')
 
 
@@ -35,6 +44,10 @@ class BulkImportUnsupported(VitrineError):
     """This server cannot import files, or not those that are written here."""
 
     code = "bulk_import_unsupported"
+
+
+class _NotSpoken(VectorStoreUnavailable):
+    """No answer, or none of Milvus's REST interface."""
 
 
 class JobState(StrEnum):
@@ -163,12 +176,14 @@ class RestImporter:
         """Raises BulkImportUnsupported: nothing there speaks that interface."""
         try:
             await self._ask("list", {"collectionName": ""}, "list import jobs")
-        except VectorStoreUnavailable as error:
+        except _NotSpoken as error:
             # It answered over gRPC at this very address a moment ago.
             raise BulkImportUnsupported(
                 f"The REST interface that imports are asked through does not answer: {error.message} "
                 "Is proxy.http.enabled off?"
             ) from error
+        except (InvalidInput, NotFound, InternalError) as refusal:
+            _log.debug("It is there, and wants to be asked about one collection: %s", refusal.message)
 
     async def submit(self, collection: str, file: str) -> str:
         told = await self._ask(
@@ -200,9 +215,9 @@ class RestImporter:
         except httpx.TimeoutException as error:
             raise DeadlineExceeded(f"Milvus did not {doing} in time.") from error
         except (httpx.TransportError, ValueError) as error:
-            raise VectorStoreUnavailable(f"Milvus could not {doing}: {type(error).__name__} {error}.") from error
+            raise _NotSpoken(f"Milvus could not {doing}: {type(error).__name__} {error}.") from error
         if not isinstance(answer, dict):
-            raise VectorStoreUnavailable(f"Milvus could not {doing}: it answers with status {response.status_code}.")
+            raise _NotSpoken(f"Milvus could not {doing}: it answers with status {response.status_code}.")
         return answer
 
 

@@ -246,6 +246,21 @@ async def test_an_address_without_the_rest_interface_is_refused(rest: RestMilvus
             pytest.fail("there is nothing to import with")
 
 
+@pytest.mark.parametrize("code", [100, 1100])
+async def test_an_interface_that_wants_a_collection_named_is_there(rest: RestMilvus, code: int) -> None:
+    rest.says("list", "missing required parameters", code=code)
+    rest.says("create", {"jobId": "1"})
+    async with bulk_importer(connected("2.6.22", rest.port)) as importer:
+        assert await importer.submit("shop_v1", "a.parquet") == "1"
+
+
+async def test_credentials_that_are_refused_are_not_called_a_missing_interface(rest: RestMilvus) -> None:
+    rest.says("list", "auth check failure", code=1800)
+    with pytest.raises(VectorStoreUnavailable, match="auth check failure"):
+        async with bulk_importer(connected("2.6.22", rest.port)):
+            pytest.fail("there is nothing to import with")
+
+
 async def test_a_port_where_nothing_speaks_http_is_refused() -> None:
     with pytest.raises(BulkImportUnsupported, match=r"proxy\.http\.enabled"):
         async with bulk_importer(connected("2.6.22", 1)):
