@@ -71,9 +71,7 @@ def promote(
 
 def rollback(
     alias: _Alias,
-    force: Annotated[
-        bool, typer.Option("--force", help="Although the collection is of another model than is served.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Whatever model is served; it is not asked for.")] = False,
     as_json: _Json = False,
 ) -> None:
     """Make live again, in one step, what the live collection replaced."""

@@ -93,13 +93,19 @@ async def run_promote(request: PromoteRequest, settings: Settings, on_progress: 
 async def run_rollback(alias: str, settings: Settings, on_progress: Progress, *, force: bool) -> Moved:
     """Points the alias at what its collection replaced.
 
+    Args:
+        force: whatever model is served; neither the model repository nor Triton is asked.
+
     Raises:
         VitrineError: see `roll_back`; the alias was not moved.
     """
     require_alias(alias)
-    async with _open_clients(settings) as clients:
-        served = await served_model(clients.encoder)
-        return await roll_back(clients.admin, alias, served, force=force, on_progress=on_progress)
+    served = None
+    if not force:
+        async with open_encoder(settings) as encoder:
+            served = await served_model(encoder)
+    async with await MilvusConnection.open(settings.milvus) as connection:
+        return await roll_back(CollectionAdmin(connection), alias, served, on_progress=on_progress)
 
 
 async def find_retired(name_or_alias: str, settings: Settings, *, keep: int, everything: bool) -> list[CollectionInfo]:

@@ -104,14 +104,11 @@ async def promote(
     return Moved(alias, before, name)
 
 
-async def roll_back(
-    admin: CollectionAdmin, alias: str, served: ServedModel, *, force: bool, on_progress: Progress
-) -> Moved:
+async def roll_back(admin: CollectionAdmin, alias: str, served: ServedModel | None, *, on_progress: Progress) -> Moved:
     """Makes live again what the live collection replaced.
 
     Args:
-        served: the model of the settings, which gateways are about to have.
-        force: although it is of another model.
+        served: the model that gateways are about to have; None: whatever that is.
 
     Raises:
         CollectionNotFound: there is no such alias.
@@ -123,19 +120,13 @@ async def roll_back(
     if live is None:
         raise CollectionNotFound(f"There is no alias {alias!r}.", collection=alias)
     before = await _previous(admin, alias, live)
-    if before.fingerprint != served.fingerprint and not force:
-        raise ContractMismatch(
-            f"{before.name} was built with model fingerprint {before.fingerprint}, the model repository of the "
-            f"settings has {served.fingerprint}. Name the repository of that model, or go ahead with --force.",
-            owner=before.name,
-            expected=served.fingerprint,
-            found=before.fingerprint,
-        )
+    if served is not None:
+        _require_served(before, served)
     await admin.load(before.name, on_progress=on_progress)
     if await admin.count(before.name) == 0:
         raise RollbackImpossible(f"{before.name} is empty.", alias=alias, collection=before.name)
     await admin.record_lineage(
-        before.name, replace(before.lineage, alias=alias, moved_from=live.name, rolled_back_at=None)
+        before.name, replace(before.lineage, alias=alias, promoted_at=now(), moved_from=live.name, rolled_back_at=None)
     )
     await admin.record_lineage(live.name, replace(live.lineage, rolled_back_at=now()))
     await _require_unmoved(admin, alias, live.name)
@@ -223,6 +214,24 @@ async def _previous(admin: CollectionAdmin, alias: str, live: CollectionInfo) ->
     if not before.complete or before.name != name:
         raise RollbackImpossible(f"{name} is half-made.", alias=alias, collection=name)
     return before
+
+
+def _require_served(before: CollectionInfo, served: ServedModel) -> None:
+    found = f"{before.name} was built with model fingerprint {before.fingerprint}"
+    if before.fingerprint != served.fingerprint:
+        raise ContractMismatch(
+            f"{found}, the model repository of the settings has {served.fingerprint}. Name the repository of that "
+            "model, or go ahead with --force.",
+            owner=before.name,
+            expected=served.fingerprint,
+            found=before.fingerprint,
+        )
+    if served.triton is not None and served.reached:
+        raise ContractMismatch(
+            f"{found}, but Triton serves another: {served.triton} Go ahead with --force if that is about to change.",
+            owner=before.name,
+            expected=served.fingerprint,
+        )
 
 
 async def _require_unmoved(admin: CollectionAdmin, alias: str, before: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.fixtures.serving import RunningGateway
 from tests.integration.promotion.conftest import Editions
+from vitrine.errors import ContractMismatch
 from vitrine.promotion.family import State
 from vitrine.promotion.gates import GateLimits
 from vitrine.promotion.job import (
@@ -111,8 +112,8 @@ async def promoted(editions: Editions, edition: str, *, force: bool = False) -> 
     return await run_promote(request, editions.settings, lambda *_: None)
 
 
-async def rolled_back(editions: Editions) -> None:
-    await run_rollback(editions.alias, editions.settings, lambda *_: None, force=False)
+async def rolled_back(editions: Editions, *, force: bool = False) -> None:
+    await run_rollback(editions.alias, editions.settings, lambda *_: None, force=force)
 
 
 async def states(editions: Editions) -> dict[str, State]:
@@ -161,7 +162,7 @@ async def test_shoppers_notice_neither_promotion_nor_rollback(editions: Editions
 async def test_a_gateway_of_the_old_model_goes_on_until_its_collection_is_retired(
     editions: Editions, gateway: RunningGateway
 ) -> None:
-    live = editions.name("live")
+    live, good = editions.name("live"), editions.name("good")
     async with shoppers(gateway, editions.alias) as answers:
         promotion = await promoted(editions, "foreign", force=True)
         moved = time.monotonic()
@@ -174,19 +175,26 @@ async def test_a_gateway_of_the_old_model_goes_on_until_its_collection_is_retire
     assert (told["warnings"], told["model"]["fingerprint"]) == (["previous_collection"], gateway_model(gateway))
     assert gateway.http.get("/readyz").status_code == 200
 
-    assert await retired(editions, editions.alias) == [editions.name("good")]  # the previous one is kept
-    assert page(gateway, editions.alias)["collection"] == live
-    assert await retired(editions, live) == [live]
+    # A rollback to another model must be meant; gateways of the model that was left go on in the same way.
+    assert (await promoted(editions, "good")).moved is not None
+    with pytest.raises(ContractMismatch, match="Name the repository of that model"):
+        await rolled_back(editions)
+    await rolled_back(editions, force=True)
+    await asyncio.sleep(SEEN_WITHIN_S)
+    assert page(gateway, editions.alias)["collection"] == good
+
+    assert await retired(editions, editions.alias) == set()
+    assert await retired(editions, editions.alias, everything=True) == {live, good}
     with pytest.raises(RollbackImpossible, match="gone"):
         await rolled_back(editions)
     refused = gateway.search("dress", editions.alias)
     assert (refused.status_code, refused.json()["code"]) == (503, "contract_mismatch"), refused.text
 
 
-async def retired(editions: Editions, name: str) -> list[str]:
-    infos = await find_retired(name, editions.settings, keep=1, everything=False)
+async def retired(editions: Editions, name: str, *, everything: bool = False) -> set[str]:
+    infos = await find_retired(name, editions.settings, keep=1, everything=everything)
     await run_retire(infos, editions.settings)
-    return [info.name for info in infos]
+    return {info.name for info in infos}
 
 
 def gateway_model(gateway: RunningGateway) -> str:
