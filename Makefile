@@ -12,6 +12,11 @@ TORCH ?= torch==2.13.0
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 CASES ?= 40
+ROWS ?= 10000
+KILLS ?= 20
+SEED ?= 7
+# Test files are shared out among so many processes, each with a Triton and a Milvus of its own.
+TEST_PROCESSES ?= 2
 
 BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -44,7 +49,7 @@ export-env: $(EXPORT_VENV)/.installed ## Create the environment that exports mod
 ##@ Check
 .PHONY: test
 test: $(VENV)/.dev $(ENGINES)/.installed ## All tests, on real Triton and real Milvus
-	@$(BIN)/pytest -m "not export" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not export" -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-export
 test-export: $(EXPORT_VENV)/.installed $(ENGINES)/.installed ## Export a full-size CLIP, serve it, compare it with torch
@@ -53,6 +58,10 @@ test-export: $(EXPORT_VENV)/.installed $(ENGINES)/.installed ## Export a full-si
 .PHONY: contract
 contract: $(VENV)/.dev $(ENGINES)/.installed ## The API against its own OpenAPI document, with CASES=40 examples an operation
 	@CONTRACT_CASES=$(CASES) $(BIN)/pytest tests/e2e/test_contract.py -rP $(PYTEST_ARGS)
+
+.PHONY: converge
+converge: $(VENV)/.dev $(ENGINES)/.installed ## Index a planted catalogue of ROWS=10000 with KILLS=20 times kill -9 (SEED=7); it must end exact
+	@$(BIN)/python -m tests.harness.converge --rows $(ROWS) --kills $(KILLS) --seed $(SEED)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, types, import directions
