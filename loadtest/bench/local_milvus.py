@@ -15,6 +15,7 @@ from vitrine.settings import LocalSettings
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.1
+_SETTLING_S = 10
 
 
 class LocalMilvus:
@@ -68,6 +69,14 @@ class LocalMilvus:
     def memory(self) -> int:
         """Bytes of its memory that are no mapped file: what the machine must have for it."""
         return self._resident("RssAnon")
+
+    def settled_memory(self) -> int:
+        """The least of it over some seconds: after a start or a load it gives back what it needed for that alone."""
+        least = self.memory()
+        for _ in range(_SETTLING_S):
+            time.sleep(1)
+            least = min(least, self.memory())
+        return least
 
     def mapped(self) -> int:
         """Bytes of files that it has mapped and read: the machine can take these back, and reads them again."""

@@ -9,6 +9,7 @@ text queries, with title, picture and group of ten hits.
     make engines
     python loadtest/bench/recall_table.py [--rows 105542] [--index hnsw:ef=64 ...] [--json FILE]
     python loadtest/bench/recall_table.py --from-kept DIR [--text-vectors FILE.npy]
+    python loadtest/bench/recall_table.py --memory --rows 1000000 --json FILE    (no searches but a few)
 
 Memory is what Milvus's process takes beyond an idle one, mapped files apart; with reranking it also maps the files of
 whole vectors, which the last column tells.
@@ -58,6 +59,7 @@ DEFAULT = (
     "ivf_pq:m=64,nprobe=128,rerank=10",
 )
 _BATCH = 4_096
+_TOUCHES = 10
 _LONGEST_S = 6 * 3600.0
 
 
@@ -154,13 +156,14 @@ class Bench:
     Args:
         server: ours, or None for one that is given by its address.
         settings: lead to it.
+        rounds: how often each text query is timed; 0: a few searches that make Milvus read what it needs, and no more.
     """
 
     def __init__(self, server: LocalMilvus | None, settings: MilvusSettings, data: Data, rounds: int) -> None:
         self._server = server
         self._settings = settings
         self._data = data
-        self._truths = data.truths()
+        self._truths = data.truths() if rounds else {}
         self._rounds = rounds
 
     async def run(self, indexes: Sequence[IndexParams]) -> Build:
@@ -200,7 +203,7 @@ class Bench:
             return None
         self._server.stop()
         self._server.start()
-        return self._server.memory()
+        return self._server.settled_memory()
 
     async def _measure(
         self, connection: MilvusConnection, name: str, indexes: Sequence[IndexParams], build: Build, idle: int | None
@@ -215,8 +218,10 @@ class Bench:
         reranked = [index for index in indexes if index.settings().get(RERANK)]
         if plain:
             build.rows += await self._search(connection, info, plain)
+        else:
+            await self._touch(connection, [Trial("first", info.name, indexes[0], {RERANK: 0})])
         if self._server is not None and idle is not None:
-            build.memory_bytes = max(0, self._server.memory() - idle)
+            build.memory_bytes = max(0, self._server.settled_memory() - idle)
         if reranked:
             before = 0 if self._server is None else self._server.mapped()
             build.rows += await self._search(connection, info, reranked)
@@ -227,6 +232,9 @@ class Bench:
     ) -> list[Row]:
         trials = [Trial(written(index), info.name, index) for index in indexes]
         rows = {trial.label: Row(trial.label, trial.index.settings()) for trial in trials}
+        if not self._rounds:
+            await self._touch(connection, trials)
+            return list(rows.values())
         for kind, queries in self._data.queries.items():
             timed = kind is QueryKind.TEXT or QueryKind.TEXT not in self._data.queries
             measured = await measure(
@@ -241,6 +249,19 @@ class Bench:
             for one in measured:
                 _note(rows[one.trial.label], kind, one, timed=timed)
         return list(rows.values())
+
+    async def _touch(self, connection: MilvusConnection, trials: Sequence[Trial]) -> None:
+        vectors = next(iter(self._data.queries.values())).vectors[:_TOUCHES]
+        for trial in trials:
+            await VectorSearcher(connection).neighbours(
+                trial.collection,
+                vectors,
+                limit=KS[0],
+                index=trial.index,
+                fields=(),
+                params=trial.params,
+                deadline=Deadline.after(60),
+            )
 
 
 def _note(row: Row, kind: QueryKind, measured: Measurement, *, timed: bool) -> None:
@@ -294,8 +315,10 @@ def table(builds: Sequence[Build], kinds: Sequence[QueryKind]) -> Iterator[str]:
     yield "|---|" + "---:|" * (len(heads) - 1)
     for build in builds:
         for row in build.rows:
-            figures = [f"{row.recall[kind.value][k]:.3f}" for kind in kinds for k in KS]
-            figures += [f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", f"{build.build_s:.0f}", _memory(build, row)]
+            told = row.recall
+            figures = [f"{told[kind.value][k]:.3f}" if kind.value in told else "-" for kind in kinds for k in KS]
+            figures += [f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}"] if row.searches else ["-", "-"]
+            figures += [f"{build.build_s:.0f}", _memory(build, row)]
             yield "| " + " | ".join([row.index, *figures]) + " |"
 
 
@@ -320,23 +343,28 @@ def main() -> None:
         settings = Settings().milvus.model_copy(
             update={"uri": server.uri if server else arguments.milvus, "admin_timeout_s": _LONGEST_S}
         )
-        bench = Bench(server, settings, data, arguments.rounds)
+        rounds = 0 if arguments.memory else arguments.rounds
+        bench = Bench(server, settings, data, rounds)
         builds: list[Build] = []
         for indexes in builds_of(arguments.index or DEFAULT):
             builds.append(asyncio.run(bench.run(indexes)))
             print(f"{builds[-1].index_type} {builds[-1].params} done", file=sys.stderr, flush=True)
+            if arguments.json:  # after each: a run of hours may not come to its end
+                _write(arguments.json, data, arguments.queries, rounds, builds)
     print("\n".join(table(builds, list(data.queries))))
     print(f"\n{len(data.ids)} vectors of {data.vectors.shape[1]} ({data.source}), {arguments.queries} queries a kind.")
-    if arguments.json:
-        report = {
-            "rows": len(data.ids),
-            "dimension": data.vectors.shape[1],
-            "source": data.source,
-            "queries": arguments.queries,
-            "rounds": arguments.rounds,
-            "builds": [asdict(build) for build in builds],
-        }
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _write(path: Path, data: Data, queries: int, rounds: int, builds: Sequence[Build]) -> None:
+    report = {
+        "rows": len(data.ids),
+        "dimension": data.vectors.shape[1],
+        "source": data.source,
+        "queries": queries,
+        "rounds": rounds,
+        "builds": [asdict(build) for build in builds],
+    }
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
@@ -348,6 +376,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--index", action="append", help="hnsw:M=16,ef=64; repeatable; by default a whole table")
     parser.add_argument("--from-kept", type=Path, help="folder of kept embeddings instead of made-up vectors")
     parser.add_argument("--text-vectors", type=Path, help="with --from-kept: float32 [n, dim] of texts, a .npy file")
+    parser.add_argument("--memory", action="store_true", help="measure building and memory, not recall and latency")
     parser.add_argument("--milvus", default="", help="address of a running Milvus; memory is not measured then")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
