@@ -5,7 +5,6 @@ Milvus acknowledged) and what the last look at the product said. It is written a
 before: a kill between the two costs a repeated upsert of the same ids, not a lost product.
 """
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -16,14 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vitrine.errors import Overloaded
+from vitrine.indexer.ledger_lock import LedgerBusy, exclusive_lock
 from vitrine.indexer.ledger_schema import LedgerInvalid, prepare
 from vitrine.indexer.rejections import Rejection
 from vitrine.indexer.states import Mark
 
 __all__ = ["Ledger", "LedgerBusy", "LedgerInvalid", "RunNote", "exclusive_lock"]
-
-LOCK_PATIENCE_S = 0.3
 
 # Parameters: the run, whether rejected products count.
 _COUNT_GONE = (
@@ -33,12 +30,6 @@ _DECIDE_GONE = (
     "UPDATE products SET content_hash = NULL, leaving = 1, deleted_run = ?1"
     " WHERE content_hash IS NOT NULL AND (run < ?1 OR (?2 AND rejected_code IS NOT NULL))"
 )
-
-
-class LedgerBusy(Overloaded):
-    """Another run is filling the same collection."""
-
-    code = "ledger_busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,32 +264,3 @@ class Ledger:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
-
-
-def exclusive_lock(path: Path, *, shared: bool = False) -> int:
-    """Locks a file (made if need be) until its descriptor is closed or the process ends, however it ends.
-
-    Args:
-        path: the file.
-        shared: keep out those alone who want it for themselves.
-
-    Returns:
-        The descriptor.
-
-    Raises:
-        LedgerBusy: another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    # `index status` holds it for a moment to see whether a run does.
-    until = time.monotonic() + LOCK_PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except OSError as error:
-            if time.monotonic() < until:
-                time.sleep(0.05)
-                continue
-            os.close(descriptor)
-            raise LedgerBusy(f"Another indexing run holds {path}; wait for it or stop it.") from error
-        return descriptor
