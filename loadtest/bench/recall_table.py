@@ -287,12 +287,14 @@ def _item(item_id: str, vector: Vectors) -> EmbeddedItem:
 
 
 def written(index: IndexParams) -> str:
-    """The kind and those of its settings that are not the default."""
-    defaults = type(index)().settings()
-    changed = {name: value for name, value in index.settings().items() if value != defaults[name]}
-    search = {name: value for name, value in index.settings().items() if name in index.search_names and name != RERANK}
-    told = ", ".join(f"{name} {value}" for name, value in {**changed, **search}.items())
-    return f"{index.index_type} {told}".strip()
+    """The kind, how finely it is cut, what else differs from its defaults, and the settings of its searches."""
+    settings, defaults = index.settings(), type(index)().settings()
+    told = {name: settings[name] for name in ("M", "m", "nlist") if name in settings}
+    told |= {
+        name: value for name, value in settings.items() if value != defaults[name] and name not in index.search_names
+    }
+    told |= {name: settings[name] for name in index.search_names if name != RERANK or settings[name]}
+    return f"{index.index_type} {', '.join(f'{name} {value}' for name, value in told.items())}".strip()
 
 
 def _telling(what: str) -> Callable[[str, float], None]:
