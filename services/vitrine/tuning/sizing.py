@@ -111,7 +111,7 @@ def footprint(index: IndexParams, extent: Extent) -> Footprint:
 
 @footprint.register
 def _flat(index: Flat, extent: Extent) -> Footprint:
-    return Footprint(vectors=extent.raw, structure=0.0, uncertainty=0.05)
+    return Footprint(vectors=extent.raw, structure=0.0)
 
 
 @footprint.register
