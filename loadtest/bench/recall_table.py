@@ -52,6 +52,7 @@ DEFAULT = (
     *(f"ivf_flat:nprobe={nprobe}" for nprobe in (16, 64, 128)),
     *(f"ivf_sq8:nprobe={nprobe}" for nprobe in (16, 64, 128)),
     "ivf_pq:m=8,nprobe=20",
+    "ivf_pq:m=8,nprobe=128",
     "ivf_pq:m=8,nprobe=20,rerank=10",
     "ivf_pq:m=8,nprobe=128,rerank=20",
     "ivf_pq:m=64,nprobe=64",

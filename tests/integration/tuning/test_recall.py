@@ -1,7 +1,11 @@
 """Measuring a real collection: 1,500 vectors in lists of compressed codes, and a copy of it with another index."""
 
 import asyncio
+import json
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.fixtures.stack import RunningService
+from tests.fixtures.stack import RunningService, RunningStack
 from vitrine.domain import CatalogueItem, Deadline, EmbeddedItem, Vectors
+from vitrine.embedding.contract import ModelContract
 from vitrine.errors import CollectionNotFound, InvalidInput
+from vitrine.local.gateway import environment_of
 from vitrine.settings import Settings
 from vitrine.tuning.queries import QueryKind
 from vitrine.tuning.recall import Compared, RecallReport, RecallRequest, run_recall
@@ -20,7 +26,7 @@ from vitrine.tuning.trial_builds import PREFIX
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionSpec
 from vitrine.vectorstore.connection import MilvusConnection
-from vitrine.vectorstore.index_params import IvfPq
+from vitrine.vectorstore.index_params import Flat, IvfPq
 from vitrine.vectorstore.writer import CollectionWriter
 
 ROWS, DIMENSION = 1_500, 32
@@ -136,3 +142,62 @@ async def test_every_vector_is_read_once_as_it_was_written(settings: Settings, c
     assert len(found) == ROWS
     stored = vectors()
     assert all((found[f"{row:06d}"] == stored[row]).all() for row in range(ROWS))
+
+
+@pytest.fixture(scope="module")
+def titled(stack: RunningStack) -> Iterator[str]:
+    """300 products with titles, under the model that the stack serves; exact, so that nothing has to be built."""
+    name = f"recall_{secrets.token_hex(6)}"
+    contract = ModelContract.load(stack.settings.model.repository)
+    drawn = np.random.default_rng(6).normal(size=(300, contract.dimension)).astype(np.float32)
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+
+    async def make(connection: MilvusConnection) -> None:
+        spec = CollectionSpec(name, contract.dimension, (), Flat(), contract.fingerprint, contract.model)
+        info = await CollectionAdmin(connection).create(spec)
+        colours = ("red", "blue", "green")
+        items = [
+            EmbeddedItem(CatalogueItem(f"{row:06d}", Path("x"), "x.jpg", f"{colours[row % 3]} shirt", "", {}), vector)
+            for row, vector in enumerate(drawn)
+        ]
+        await CollectionWriter(connection, info).upsert(items)
+        assert await CollectionAdmin(connection).count(name) == 300
+
+    with_milvus(stack.settings, make)
+    yield name
+    with_milvus(stack.settings, lambda connection: CollectionAdmin(connection).drop(name))
+
+
+def run_verb(stack: RunningStack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vitrine.cli.app", "recall", *arguments],
+        env={**os.environ, **environment_of(stack.settings)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_verb_asks_with_titles_and_pictures(stack: RunningStack, titled: str) -> None:
+    ended = run_verb(stack, titled, "--queries", "20", "--rounds", "1", "--json")
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert told["queries"]["text"] == {"count": 3, "of": "titles of products"}
+    assert told["queries"]["image"]["count"] == 20
+    (exact,) = told["compared"]
+    assert exact["recall"] == {"text": {"10": 1.0, "100": 1.0}, "image": {"10": 1.0, "100": 1.0}}
+    assert 0 < exact["p50_ms"] <= exact["p99_ms"]
+    assert told["notes"] == []
+
+
+def test_the_verb_asks_with_a_file_of_texts_and_refuses_what_it_cannot_measure(
+    stack: RunningStack, titled: str, tmp_path: Path
+) -> None:
+    (tmp_path / "queries.txt").write_text("floral dress\nblack shoes\n", encoding="utf-8")
+    ended = run_verb(stack, titled, "--text-queries", str(tmp_path / "queries.txt"), "--queries", "5", "--rounds", "1")
+    assert ended.returncode == 0, ended.stderr
+    assert "2 text queries: texts of queries.txt" in ended.stdout
+    refused = run_verb(stack, titled, "--index", "hnsw:ef=64")
+    assert refused.returncode == 2
+    assert "invalid_input" in refused.stderr
