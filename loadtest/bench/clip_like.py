@@ -8,8 +8,9 @@ Nothing here is a picture. What is copied is what makes an index's life hard or 
   below 512.
 - A text points at a kind and often at a style, never at one product, and lies outside the cloud of pictures.
 
-The strengths below give these cosines, which are near those seen with ViT-B/32 on product pictures: two pictures of the
-shop 0.5, of one kind 0.65, of one design 0.95; a text and the pictures of its kind 0.25, other pictures 0.18.
+The strengths below are chosen by hand and give these mean cosines: two pictures of the shop 0.52, of one kind 0.65, of
+one style 0.76, of one design 0.97; a text and pictures of its style 0.28, of its kind 0.21, all others 0.15. A real
+catalogue's differ: measure with its own kept embeddings before relying on a figure.
 """
 
 from dataclasses import dataclass
