@@ -115,9 +115,10 @@ class Searcher:
         stale = {row: search for row, search in enumerate(first) if isinstance(search, _Search) and search.outdated}
         if not stale:
             return [_outcome(search) for search in first]
-        for row, search in stale.items():
-            self.directory.invalidate(requests[row].collection)
-            self.directory.invalidate(search.plan.collection.name)  # after a model's upgrade the alias names another
+        # After a model's upgrade the alias itself may name another collection than the one that was searched.
+        names = [name for search in stale.values() for name in (search.request.collection, search.plan.collection.name)]
+        for name in dict.fromkeys(names):
+            self.directory.invalidate(name)
         second = await self._run([requests[row] for row in stale], deadline, clock)
         latest = dict(enumerate(first)) | dict(zip(stale, second, strict=True))
         return [_outcome(search) for search in latest.values()]
