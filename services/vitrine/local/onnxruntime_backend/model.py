@@ -22,6 +22,9 @@ import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 MODEL_FILE = "model.onnx"
+# Inputs of requests that run as one batch; a larger request runs by itself. On a CPU more rows do not make a row
+# cheaper for ever: ViT-B/32 takes 89 ms a picture in a batch of 8, 94 in one of 16, 99 in one of 32. Texts stay below.
+RUN_BYTES = 2 << 20
 NICENESS_PARAMETER = "vitrine_niceness"
 TRITON_TYPES = {
     "tensor(bool)": "TYPE_BOOL",
@@ -207,14 +210,23 @@ class TritonPythonModel:
         return responses
 
     def _same_shapes(self, requests: Sequence[Any]) -> Iterable[tuple[list[int], list[Feeds]]]:
-        """Groups requests whose rows have equal shapes; more than one group only where the model allows ragged ones."""
-        groups: dict[object, tuple[list[int], list[Feeds]]] = defaultdict(lambda: ([], []))
+        """Groups requests whose rows have equal shapes, and that are not too large for one run together."""
+        groups: list[tuple[list[int], list[Feeds]]] = []
+        latest: dict[object, tuple[list[int], list[Feeds]]] = {}
+        room: dict[object, int] = defaultdict(int)
         for index, request in enumerate(requests):
             feeds = read_inputs(request)
-            indices, members = groups[tuple((name, array.shape[1:]) for name, array in feeds.items())]
+            shape = tuple((name, array.shape[1:]) for name, array in feeds.items())
+            size = sum(array.nbytes for array in feeds.values())
+            if size > room[shape]:
+                latest[shape] = ([], [])
+                groups.append(latest[shape])
+                room[shape] = RUN_BYTES
+            room[shape] -= size
+            indices, members = latest[shape]
             indices.append(index)
             members.append(feeds)
-        return groups.values()
+        return groups
 
     def _run_alone(self, request: Any) -> Any:
         wanted = [name for name in self._outputs if name in request.requested_output_names()]
