@@ -145,5 +145,6 @@ def start_index(settings: Settings, *arguments: str | Path, **environment: str) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # as a service, a job or another terminal has one
     )
     return IndexRun(process)

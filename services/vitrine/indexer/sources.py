@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from vitrine.indexer.kept import KeptHeader
 from vitrine.indexer.loading import Loader
 from vitrine.indexer.outcomes import Outcomes
 from vitrine.indexer.pipeline import Pipeline
+from vitrine.indexer.priority import lower_session, lower_thread
 from vitrine.indexer.rejections import Rejection
 from vitrine.indexer.report import StageTimes, Tally
 from vitrine.indexer.retry import Backoff
@@ -222,8 +222,9 @@ async def open_catalogue_source(
             lambda: encoder.check_contract(Deadline.after(settings.triton.control_timeout_s)),
             control.stopping,
         )
-        # On Linux niceness belongs to a thread: these give way, the loop that talks to Triton and Milvus does not.
-        lowered = partial(os.nice, settings.indexer.niceness)
+        # These threads give way; within the session the loop that talks to Triton and Milvus does not.
+        lower_session(settings.indexer.niceness)
+        lowered = partial(lower_thread, settings.indexer.niceness)
         with ThreadPoolExecutor(threads, thread_name_prefix="decode", initializer=lowered) as decode_pool:
             yield CatalogueSource(
                 catalogue,
