@@ -12,12 +12,14 @@ import typer
 from rich.console import Console
 
 from vitrine.errors import InvalidInput
-from vitrine.indexer import commands_catalogue, commands_ledger, commands_shards
 from vitrine.indexer.bulk import commands as commands_bulk
+from vitrine.indexer.checking import commands as commands_checking
+from vitrine.indexer.diagnosis import commands as commands_diagnosis
 from vitrine.indexer.display import log_to, open_display
 from vitrine.indexer.index_option import index_of_options
 from vitrine.indexer.report import Summary
-from vitrine.indexer.sharding import WHOLE, Shard
+from vitrine.indexer.shards import commands as commands_shards
+from vitrine.indexer.shards.sharding import WHOLE, Shard
 from vitrine.settings import read_settings
 
 # Milvus's client takes half a second to import: only the verbs that need it do so, inside their functions, or
@@ -32,10 +34,10 @@ def register(app: typer.Typer) -> None:
     """Adds `index`, which is a verb and a group of verbs, `catalogue` and `bulk`."""
     group = typer.Typer(name="index", invoke_without_command=True)
     group.callback()(index)
-    commands_ledger.register(group)
+    commands_diagnosis.register(group)
     commands_shards.register(group)
     app.add_typer(group)
-    commands_catalogue.register(app)
+    commands_checking.register(app)
     commands_bulk.register(app)
 
 

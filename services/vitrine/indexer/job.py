@@ -19,9 +19,9 @@ from vitrine.indexer.mapping import load_mapping
 from vitrine.indexer.pruning import MilvusShelf, PruneRule
 from vitrine.indexer.report import Summary
 from vitrine.indexer.run import Run, RunFiles, RunRules, open_run
-from vitrine.indexer.shard_report import new_report, round_id
-from vitrine.indexer.shard_target import join_target
-from vitrine.indexer.sharding import WHOLE, Shard
+from vitrine.indexer.shards.report import new_report, round_id
+from vitrine.indexer.shards.sharding import WHOLE, Shard
+from vitrine.indexer.shards.target import join_target
 from vitrine.indexer.sources import FIRST_ANSWER, Source, open_catalogue_source, open_kept_source
 from vitrine.indexer.target import Target, Wanted, open_target, require_alias
 from vitrine.settings import Settings

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from vitrine.domain import FieldSpec, FieldType
 from vitrine.errors import ContractMismatch, InvalidInput
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards.sharding import Shard
 from vitrine.indexer.states import Embedded, Mark
 
 PART_BYTES = 8 * 1024 * 1024  # of vectors: about 4,000 products of 512 dimensions

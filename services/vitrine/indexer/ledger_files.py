@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitrine.indexer.sharding import WHOLE, Shard
+from vitrine.indexer.shards.sharding import WHOLE, Shard
 from vitrine.settings import Settings
 
 

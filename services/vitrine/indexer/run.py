@@ -15,11 +15,11 @@ from vitrine.indexer.kept import EmbeddingKeeper
 from vitrine.indexer.ledger import Ledger, RunNote
 from vitrine.indexer.outcomes import Outcomes
 from vitrine.indexer.pruning import Pruner, PruneRule, Shelf
-from vitrine.indexer.redivision import go_on_from_others
 from vitrine.indexer.rejections import RejectsFile
 from vitrine.indexer.report import IndexStage, StageTimes, Summary, Tally
 from vitrine.indexer.retry import Backoff
-from vitrine.indexer.sharding import WHOLE, Shard
+from vitrine.indexer.shards.redivision import go_on_from_others
+from vitrine.indexer.shards.sharding import WHOLE, Shard
 from vitrine.indexer.sink import Sink
 from vitrine.indexer.sources import RunParts, Source
 from vitrine.indexer.states import Mark

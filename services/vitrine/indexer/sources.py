@@ -26,7 +26,7 @@ from vitrine.indexer.priority import lower_session, lower_thread
 from vitrine.indexer.rejections import Rejection
 from vitrine.indexer.report import StageTimes, Tally
 from vitrine.indexer.retry import Backoff
-from vitrine.indexer.sharding import WHOLE, OwnRows, Shard
+from vitrine.indexer.shards.sharding import WHOLE, OwnRows, Shard
 from vitrine.indexer.sink import Drain
 from vitrine.indexer.states import Embedded
 from vitrine.settings import Settings

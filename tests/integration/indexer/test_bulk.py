@@ -30,7 +30,7 @@ from vitrine.indexer.bulk.manifest import BulkFilesInvalid, Manifest
 from vitrine.indexer.bulk.outcome import ImportReport
 from vitrine.indexer.bulk.writing import WriteRequest, write_bulk_files
 from vitrine.indexer.display import LineDisplay
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards.sharding import Shard
 from vitrine.local.gateway import environment_of
 from vitrine.settings import LocalSettings, MilvusSettings, ModelSettings, Settings
 from vitrine.vectorstore.admin import CollectionAdmin

@@ -14,8 +14,8 @@ from tests.fixtures.indexing import Ended, Indexing, Shelf
 from tests.fixtures.shop import Shop, product_ids
 from tests.fixtures.stack import RunningStack
 from vitrine.indexer.display import LineDisplay
-from vitrine.indexer.finishing import Finished, FinishRequest, ShardsIncomplete, finish
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards.finishing import Finished, FinishRequest, ShardsIncomplete, finish
+from vitrine.indexer.shards.sharding import Shard
 from vitrine.local.gateway import environment_of
 from vitrine.settings import LocalSettings
 

@@ -15,8 +15,8 @@ from tests.fixtures.shop import Shop, jpeg, product_ids
 from tests.fixtures.stack import RunningStack
 from vitrine.domain import CatalogueItem, EmbeddedItem
 from vitrine.indexer.commands import register
-from vitrine.indexer.status_reading import collection_status
-from vitrine.indexer.why_reading import explain
+from vitrine.indexer.diagnosis.status_reading import collection_status
+from vitrine.indexer.diagnosis.why_reading import explain
 from vitrine.local.gateway import environment_of
 from vitrine.settings import LocalSettings, Settings
 from vitrine.vectorstore.collection import CollectionInfo

@@ -14,7 +14,7 @@ from vitrine.errors import ContractMismatch
 from vitrine.indexer.backfill import KeptEmbeddings
 from vitrine.indexer.kept import EmbeddingKeeper, KeptEmbeddingsInvalid, KeptHeader, shard_folder
 from vitrine.indexer.rejections import Rejection
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards.sharding import Shard
 from vitrine.indexer.states import Embedded, Mark, row_hash
 
 FIELDS = (

@@ -46,7 +46,7 @@ def embed(
 ) -> None:
     """Embed a catalogue's pictures into a folder, with Triton and without Milvus. Safe to repeat and to stop."""
     from vitrine.indexer.bulk.embedding import EmbedRequest, run_bulk_embed
-    from vitrine.indexer.sharding import WHOLE, Shard
+    from vitrine.indexer.shards.sharding import WHOLE, Shard
 
     settings = read_settings()
     part = WHOLE if shard is None else Shard.parse(shard)

@@ -23,7 +23,7 @@ from vitrine.indexer.mapping import load_mapping
 from vitrine.indexer.outcomes import Outcomes
 from vitrine.indexer.rejections import RejectsFile
 from vitrine.indexer.report import IndexStage, StageTimes, Tally
-from vitrine.indexer.sharding import WHOLE, Shard
+from vitrine.indexer.shards.sharding import WHOLE, Shard
 from vitrine.indexer.sources import CatalogueSource, RunParts, open_catalogue_source
 from vitrine.indexer.states import Embedded
 from vitrine.settings import Settings

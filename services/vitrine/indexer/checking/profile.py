@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from vitrine.domain import CatalogueItem, FieldSpec, FieldType, FieldValue
 from vitrine.indexer.catalogue import MAX_GROUP_BYTES, Catalogue
-from vitrine.indexer.distinct import DistinctCount
+from vitrine.indexer.checking.distinct import DistinctCount
 
 MAX_TITLE_BYTES = 512  # the collection's title; longer ones are cut
 _EXAMPLES = 3

@@ -5,8 +5,8 @@ import pytest
 
 from vitrine.indexer.ledger import Ledger, RunNote
 from vitrine.indexer.ledger_files import LedgerFolder
-from vitrine.indexer.redivision import go_on_from_others
-from vitrine.indexer.sharding import WHOLE, Shard
+from vitrine.indexer.shards.redivision import go_on_from_others
+from vitrine.indexer.shards.sharding import WHOLE, Shard
 from vitrine.indexer.states import Mark
 
 IDS = [f"{number:03d}" for number in range(60)]

@@ -13,8 +13,8 @@ from rich.table import Table
 from vitrine.settings import read_settings
 
 if TYPE_CHECKING:  # they import Milvus's client
-    from vitrine.indexer.status import CollectionStatus, LedgerStatus
-    from vitrine.indexer.why import Answer
+    from vitrine.indexer.diagnosis.status import CollectionStatus, LedgerStatus
+    from vitrine.indexer.diagnosis.why import Answer
 
 _Ledger = Annotated[Path | None, typer.Option(help="Ledger, or folder of ledgers; by default the one in .vitrine.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
@@ -35,7 +35,7 @@ def status(
     as_json: _Json = False,
 ) -> None:
     """What the ledgers know of a collection and what Milvus holds; where they differ, the command that mends it."""
-    from vitrine.indexer.status_reading import collection_status
+    from vitrine.indexer.diagnosis.status_reading import collection_status
 
     found = asyncio.run(collection_status(collection, read_settings(), ledger=ledger, compare_ids=compare_ids))
     if as_json:
@@ -53,7 +53,7 @@ def why(
     as_json: _Json = False,
 ) -> None:
     """Why is this product missing, stale or doubled?"""
-    from vitrine.indexer.why_reading import explain
+    from vitrine.indexer.diagnosis.why_reading import explain
 
     answer = asyncio.run(
         explain(product_id, collection, read_settings(), catalogue=catalogue, mapping=mapping, ledger=ledger)

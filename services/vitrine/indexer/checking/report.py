@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from vitrine.errors import VitrineError
-from vitrine.indexer.profile import FieldProfile
+from vitrine.indexer.checking.profile import FieldProfile
+from vitrine.indexer.checking.unnamed import UnnamedPictures
 from vitrine.indexer.rejections import Rejection
-from vitrine.indexer.unnamed import UnnamedPictures
 
 _ONE_PAGE = 12  # lines of examples
 _SHOWN_CHARACTERS = 160

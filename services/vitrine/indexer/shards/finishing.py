@@ -8,8 +8,8 @@ from pathlib import Path
 from vitrine.errors import ContractMismatch, VitrineError
 from vitrine.indexer.display import Display
 from vitrine.indexer.ledger_files import LedgerFolder
-from vitrine.indexer.shard_report import MergedReport, ShardReport
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards.report import MergedReport, ShardReport
+from vitrine.indexer.shards.sharding import Shard
 from vitrine.indexer.target import Target, publish, require_alias
 from vitrine.settings import Settings
 from vitrine.vectorstore.admin import CollectionAdmin

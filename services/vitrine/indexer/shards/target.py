@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from vitrine.domain import Deadline
 from vitrine.errors import CollectionNotFound, ContractMismatch, DeadlineExceeded, InvalidInput
 from vitrine.indexer.candidate import open_candidate
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards.sharding import Shard
 from vitrine.indexer.target import (
     CollectionDiffers,
     Target,

@@ -7,6 +7,16 @@ from vitrine.domain import Deadline
 from vitrine.embedding.contract import ImagePolicy
 from vitrine.errors import CollectionNotReady, InvalidInput
 from vitrine.indexer.catalogue import Catalogue, CatalogueRow
+from vitrine.indexer.diagnosis.why import (
+    Answer,
+    CatalogueLine,
+    Facts,
+    InCatalogue,
+    InLedger,
+    InMilvus,
+    PictureState,
+    judge,
+)
 from vitrine.indexer.ledger import RunNote
 from vitrine.indexer.ledger_files import LedgerFolder
 from vitrine.indexer.ledger_schema import LedgerInvalid
@@ -16,7 +26,6 @@ from vitrine.indexer.mapping import load_mapping
 from vitrine.indexer.rejections import Rejection
 from vitrine.indexer.report import IndexStage, StageTimes
 from vitrine.indexer.states import Prepared
-from vitrine.indexer.why import Answer, CatalogueLine, Facts, InCatalogue, InLedger, InMilvus, PictureState, judge
 from vitrine.settings import ImageSettings, Settings
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo

@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 
 from tests.fixtures.shop import Shop, product_ids
 from vitrine.errors import CatalogueInvalid, InvalidInput, LimitExceeded
-from vitrine.indexer.check import CatalogueUnusable
-from vitrine.indexer.commands_catalogue import register
+from vitrine.indexer.checking.check import CatalogueUnusable
+from vitrine.indexer.checking.commands import register
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from vitrine.indexer.diagnosis.mending import rerun_command
 from vitrine.indexer.ledger import RunNote
 from vitrine.indexer.ledger_view import Entry
-from vitrine.indexer.mending import rerun_command
 
 
 class PictureState(StrEnum):

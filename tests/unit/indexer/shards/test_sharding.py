@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitrine.errors import InvalidInput
-from vitrine.indexer.sharding import WHOLE, OwnRows, Shard
+from vitrine.indexer.shards.sharding import WHOLE, OwnRows, Shard
 
 ids = st.text(max_size=20)
 counts = st.integers(min_value=1, max_value=40)
@@ -34,7 +34,7 @@ def test_shards_are_of_about_one_size() -> None:
 
 def test_a_shard_is_the_same_in_every_process() -> None:
     question = (
-        "from vitrine.indexer.sharding import Shard; print([Shard(n, 7).owns('0108775015') for n in range(1, 8)])"
+        "from vitrine.indexer.shards.sharding import Shard;print([Shard(n, 7).owns('0108775015') for n in range(1, 8)])"
     )
     answers = {
         subprocess.run([sys.executable, "-c", question], env={"PYTHONHASHSEED": seed}, capture_output=True).stdout

@@ -11,7 +11,7 @@ from vitrine.indexer.ledger import Ledger
 from vitrine.indexer.ledger_files import LedgerFolder
 from vitrine.indexer.ledger_schema import LedgerInvalid
 from vitrine.indexer.ledger_view import LedgerView
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards.sharding import Shard
 
 _log = logging.getLogger(__name__)
 

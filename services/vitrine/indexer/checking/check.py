@@ -12,15 +12,15 @@ from pathlib import Path
 from vitrine.embedding.contract import ImagePolicy
 from vitrine.errors import InvalidInput, LimitExceeded, VitrineError
 from vitrine.indexer.catalogue import Catalogue, CatalogueRow
-from vitrine.indexer.check_report import CheckReport
+from vitrine.indexer.checking.profile import CatalogueProfile
+from vitrine.indexer.checking.report import CheckReport
+from vitrine.indexer.checking.unnamed import NamedPictures, UnnamedPictures
 from vitrine.indexer.control import RunControl, stopped_by_signals
 from vitrine.indexer.display import Display, followed
 from vitrine.indexer.loading import Loader
 from vitrine.indexer.mapping import load_mapping
-from vitrine.indexer.profile import CatalogueProfile
 from vitrine.indexer.rejections import Rejection, RejectsFile
 from vitrine.indexer.report import IndexStage, StageTimes, Tally
-from vitrine.indexer.unnamed import NamedPictures, UnnamedPictures
 from vitrine.settings import ImageSettings
 
 CHUNK = 128

@@ -4,11 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from vitrine.indexer.diagnosis.why import (
+    Answer,
+    CatalogueLine,
+    Facts,
+    InCatalogue,
+    InLedger,
+    InMilvus,
+    PictureState,
+    judge,
+)
 from vitrine.indexer.ledger import Ledger, RunNote
 from vitrine.indexer.ledger_view import Entry, LedgerView
 from vitrine.indexer.rejections import Rejection
 from vitrine.indexer.states import Mark
-from vitrine.indexer.why import Answer, CatalogueLine, Facts, InCatalogue, InLedger, InMilvus, PictureState, judge
 
 NOTE = RunNote("shop", "hm")
 WRITTEN = Entry("a", b"c" * 32, 86_400.0, 7, None, None, 86_400.0, 3, 0, None, None)

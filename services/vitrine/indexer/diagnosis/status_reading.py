@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from vitrine.errors import CollectionNotReady
-from vitrine.indexer.finishing import read_reports
+from vitrine.indexer.diagnosis.mending import differences
+from vitrine.indexer.diagnosis.status import CollectionStatus, Comparison, LedgerStatus
 from vitrine.indexer.ledger_files import LedgerFolder
 from vitrine.indexer.ledger_schema import LedgerInvalid
 from vitrine.indexer.ledger_view import LedgerView
-from vitrine.indexer.mending import differences
-from vitrine.indexer.shard_report import MergedReport
-from vitrine.indexer.status import CollectionStatus, Comparison, LedgerStatus
+from vitrine.indexer.shards.finishing import read_reports
+from vitrine.indexer.shards.report import MergedReport
 from vitrine.settings import Settings
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo

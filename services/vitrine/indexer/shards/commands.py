@@ -15,7 +15,7 @@ from vitrine.indexer.display import log_to, open_display
 from vitrine.settings import read_settings
 
 if TYPE_CHECKING:  # they import Milvus's client
-    from vitrine.indexer.shard_report import MergedReport
+    from vitrine.indexer.shards.report import MergedReport
 
 _Collection = Annotated[str, typer.Option(help="Alias that readers search.")]
 _Ledger = Annotated[Path | None, typer.Option(help="Folder that the shards share; by default the one in .vitrine.")]
@@ -39,8 +39,8 @@ def finish(
     as_json: _Json = False,
 ) -> None:
     """Wait for all shards, add up what they did, count it in Milvus, and let readers see it. Safe to repeat."""
-    from vitrine.indexer.finishing import FinishRequest
-    from vitrine.indexer.finishing import finish as finish_shards
+    from vitrine.indexer.shards.finishing import FinishRequest
+    from vitrine.indexer.shards.finishing import finish as finish_shards
 
     settings = read_settings()
     terminal = Console(stderr=True)
@@ -66,8 +66,8 @@ def report(
     as_json: _Json = False,
 ) -> None:
     """What every shard of a collection did, all of them together, and which are missing or failed."""
-    from vitrine.indexer.finishing import read_reports
     from vitrine.indexer.ledger_files import LedgerFolder
+    from vitrine.indexer.shards.finishing import read_reports
     from vitrine.indexer.target import require_alias
 
     require_alias(collection)

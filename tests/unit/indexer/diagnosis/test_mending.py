@@ -3,13 +3,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-
 from tests.unit.indexer.test_shard_report import INFO
+
+from vitrine.indexer.diagnosis.mending import differences, rerun_command
+from vitrine.indexer.diagnosis.status import CollectionStatus, Comparison, LedgerStatus
 from vitrine.indexer.ledger import RunNote
 from vitrine.indexer.ledger_files import LedgerFolder
 from vitrine.indexer.ledger_view import Holdings, RunRecord
-from vitrine.indexer.mending import differences, rerun_command
-from vitrine.indexer.status import CollectionStatus, Comparison, LedgerStatus
 
 NOTE = RunNote("my shop", "hm")
 RUN = RunRecord(1, 1.0, 2.0, "done", True, NOTE, {})

@@ -35,7 +35,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on standard output.")] = False,
 ) -> None:
     """Read and decode everything, write nothing, and say what an index run would reject."""
-    from vitrine.indexer.check import CheckRequest, check_catalogue
+    from vitrine.indexer.checking.check import CheckRequest, check_catalogue
 
     settings = read_settings()
     terminal = Console(stderr=True)

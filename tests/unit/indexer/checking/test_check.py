@@ -13,10 +13,10 @@ from tests.fixtures.shop import Shop, jpeg, product_ids
 from tests.harness.planted import LEAST_ROWS, plant
 from vitrine.errors import CatalogueInvalid
 from vitrine.indexer.catalogue import MAX_GROUP_BYTES
-from vitrine.indexer.check import CHUNK, CheckRequest, check_catalogue
-from vitrine.indexer.check_report import CheckReport
+from vitrine.indexer.checking.check import CHUNK, CheckRequest, check_catalogue
+from vitrine.indexer.checking.profile import MAX_TITLE_BYTES
+from vitrine.indexer.checking.report import CheckReport
 from vitrine.indexer.display import LineDisplay
-from vitrine.indexer.profile import MAX_TITLE_BYTES
 from vitrine.indexer.report import Tally
 from vitrine.settings import ImageSettings
 from vitrine.vectorstore.collection import GROUP_BYTES, TITLE_BYTES

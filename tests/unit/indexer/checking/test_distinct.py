@@ -1,4 +1,4 @@
-from vitrine.indexer.distinct import KEPT, DistinctCount
+from vitrine.indexer.checking.distinct import KEPT, DistinctCount
 
 
 def counted(values: range, times: int = 1) -> DistinctCount:

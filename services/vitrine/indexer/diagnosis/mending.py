@@ -3,9 +3,9 @@
 import shlex
 from collections.abc import Iterator, Sequence
 
+from vitrine.indexer.diagnosis.status import CollectionStatus, Difference, LedgerStatus
 from vitrine.indexer.ledger import RunNote
 from vitrine.indexer.ledger_files import LedgerFolder
-from vitrine.indexer.status import CollectionStatus, Difference, LedgerStatus
 
 
 def differences(status: CollectionStatus, folder: LedgerFolder) -> Iterator[Difference]:

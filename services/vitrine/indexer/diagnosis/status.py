@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from vitrine.indexer.ledger_view import Holdings, RunRecord
-from vitrine.indexer.shard_report import MergedReport
+from vitrine.indexer.shards.report import MergedReport
 from vitrine.vectorstore.collection import CollectionInfo
 
 

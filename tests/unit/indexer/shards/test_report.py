@@ -8,8 +8,8 @@ import pytest
 
 from vitrine.errors import EncoderUnavailable
 from vitrine.indexer.report import StageTimes, Summary, Tally
-from vitrine.indexer.shard_report import MergedReport, ShardReport, ShardReportInvalid, new_report, round_id
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards.report import MergedReport, ShardReport, ShardReportInvalid, new_report, round_id
+from vitrine.indexer.shards.sharding import Shard
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.index_params import parse_index
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from vitrine.errors import InvalidInput
 from vitrine.indexer.report import Summary
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards.sharding import Shard
 from vitrine.vectorstore.collection import CollectionInfo
 
 REPORT_VERSION = 1

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
-
 from tests.unit.indexer.test_shard_report import INFO
+
 from vitrine.errors import CollectionNotFound, DeadlineExceeded, InvalidInput
-from vitrine.indexer import shard_target
-from vitrine.indexer.shard_target import join_target
-from vitrine.indexer.sharding import Shard
+from vitrine.indexer.shards import target as shard_target
+from vitrine.indexer.shards.sharding import Shard
+from vitrine.indexer.shards.target import join_target
 from vitrine.indexer.target import Target, Wanted
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo, CollectionSpec
