@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 import typer
-from tests.unit.indexer.test_shard_report import report as shard_report
 from typer.testing import CliRunner
 
+from tests.unit.indexer.shards.test_report import report as shard_report
 from vitrine.errors import InvalidInput
 from vitrine.indexer.commands import register
 from vitrine.indexer.ledger_files import LedgerFolder

@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.unit.indexer.test_shard_report import INFO
 
+from tests.unit.indexer.shards.test_report import INFO
 from vitrine.indexer.diagnosis.mending import differences, rerun_command
 from vitrine.indexer.diagnosis.status import CollectionStatus, Comparison, LedgerStatus
 from vitrine.indexer.ledger import RunNote

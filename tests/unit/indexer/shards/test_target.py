@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
-from tests.unit.indexer.test_shard_report import INFO
 
+from tests.unit.indexer.shards.test_report import INFO
 from vitrine.errors import CollectionNotFound, DeadlineExceeded, InvalidInput
 from vitrine.indexer.shards import target as shard_target
 from vitrine.indexer.shards.sharding import Shard
