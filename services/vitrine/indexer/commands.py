@@ -1,12 +1,8 @@
 """The batch process' verbs: `index` here, what looks at its ledgers and `catalogue` beside it."""
 
-import asyncio
-import json
 import os
-import signal
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,8 +12,8 @@ from vitrine.indexer.bulk import commands as commands_bulk
 from vitrine.indexer.checking import commands as commands_checking
 from vitrine.indexer.diagnosis import commands as commands_diagnosis
 from vitrine.indexer.display import log_to, open_display
+from vitrine.indexer.ending import run_to_end, tell
 from vitrine.indexer.index_option import index_of_options
-from vitrine.indexer.report import Summary
 from vitrine.indexer.shards import commands as commands_shards
 from vitrine.indexer.shards.sharding import WHOLE, Shard
 from vitrine.settings import read_settings
@@ -135,8 +131,8 @@ def index(
     terminal = Console(stderr=True)
     log_to(terminal, settings.telemetry.log_level)
     with open_display(terminal) as display:
-        summary = _run(run_index(request, settings, display))
-    _tell(summary, as_json=as_json)
+        summary = run_to_end(run_index(request, settings, display))
+    tell(summary, as_json=as_json)
 
 
 def _refuse_options_of_a_run(context: typer.Context) -> None:
@@ -160,29 +156,3 @@ def _shard(shard: str | None, shards: int | None) -> Shard:
     if shards is not None:
         return Shard.of_job(shards, os.environ)
     return WHOLE if shard is None else Shard.parse(shard)
-
-
-def _run(work: Coroutine[Any, Any, Summary]) -> Summary:
-    try:
-        return asyncio.run(work)
-    except asyncio.CancelledError:
-        # The second Ctrl-C.
-        raise KeyboardInterrupt from None
-
-
-def _tell(summary: Summary, *, as_json: bool) -> None:
-    """Prints the summary; an exit status other than 0 when the run did not come to its end.
-
-    Raises:
-        VitrineError: what the run failed with.
-        typer.Exit: it was interrupted.
-    """
-    if as_json:
-        typer.echo(json.dumps(summary.as_json(), indent=2))
-    else:
-        summary.print(Console())
-    if summary.failure is not None:
-        raise summary.failure
-    if summary.interrupted:
-        Console(stderr=True).print("Stopped. The same command goes on from here.", highlight=False)
-        raise typer.Exit(128 + signal.Signals[summary.interrupted])

@@ -2,17 +2,15 @@
 
 import asyncio
 import json
-import signal
-from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from vitrine.errors import VitrineError
 from vitrine.indexer.display import log_to, open_display
+from vitrine.indexer.ending import run_to_end, tell
 from vitrine.indexer.index_option import index_of_options
 from vitrine.settings import MIB, read_settings
 
@@ -54,8 +52,8 @@ def embed(
     terminal = Console(stderr=True)
     log_to(terminal, settings.telemetry.log_level)
     with open_display(terminal, "Embedding", "embedded") as display:
-        report = _finished(run_bulk_embed(request, settings, display))
-    _tell(report, as_json=as_json)
+        report = run_to_end(run_bulk_embed(request, settings, display))
+    tell(report, as_json=as_json)
 
 
 def write(
@@ -163,48 +161,5 @@ def import_files(
     terminal = Console(stderr=True)
     log_to(terminal, settings.telemetry.log_level)
     with open_display(terminal) as display:
-        report = _finished(run_bulk_import(request, settings, display))
-    _tell(report, as_json=as_json)
-
-
-class _Report(Protocol):
-    """Of a run that can fail or be interrupted."""
-
-    @property
-    def interrupted(self) -> str: ...
-
-    @property
-    def failure(self) -> VitrineError | None: ...
-
-    def as_json(self) -> Mapping[str, object]: ...
-
-    def print(self, console: Console) -> None: ...
-
-
-_T = TypeVar("_T")
-
-
-def _finished(work: Coroutine[Any, Any, _T]) -> _T:
-    try:
-        return asyncio.run(work)
-    except asyncio.CancelledError:
-        # The second Ctrl-C.
-        raise KeyboardInterrupt from None
-
-
-def _tell(report: _Report, *, as_json: bool) -> None:
-    """Prints the report; an exit status other than 0 when the run did not come to its end.
-
-    Raises:
-        VitrineError: what the run failed with.
-        typer.Exit: it was interrupted.
-    """
-    if as_json:
-        typer.echo(json.dumps(report.as_json(), indent=2))
-    else:
-        report.print(Console())
-    if report.failure is not None:
-        raise report.failure
-    if report.interrupted:
-        Console(stderr=True).print("Stopped. The same command goes on from here.", highlight=False)
-        raise typer.Exit(128 + signal.Signals[report.interrupted])
+        report = run_to_end(run_bulk_import(request, settings, display))
+    tell(report, as_json=as_json)

@@ -1,8 +1,5 @@
 """The verbs about a catalogue on its own: `catalogue check`."""
 
-import asyncio
-import json
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +7,7 @@ import typer
 from rich.console import Console
 
 from vitrine.indexer.display import log_to, open_display
+from vitrine.indexer.ending import run_to_end, tell
 from vitrine.settings import read_settings
 
 
@@ -42,19 +40,8 @@ def check(
     log_to(terminal, settings.telemetry.log_level)
     request = CheckRequest(folder, mapping, not no_pictures, limit, rejects, max_rejects)
     with open_display(terminal, "Checking", "usable") as display:
-        try:
-            report = asyncio.run(check_catalogue(request, settings.images, display))
-        except asyncio.CancelledError:
-            # The second Ctrl-C.
-            raise KeyboardInterrupt from None
-    if as_json:
-        typer.echo(json.dumps(report.as_json(), indent=2))
-    else:
-        report.print(Console())
-    if report.failure is not None:
-        raise report.failure
-    if report.interrupted:
-        raise typer.Exit(128 + signal.Signals[report.interrupted])
+        report = run_to_end(check_catalogue(request, settings.images, display))
+    tell(report, as_json=as_json, resumable=False)
 
 
 def _catalogue() -> None:
