@@ -62,7 +62,8 @@ def both(release: Release, claims_of_one: list[Claim]) -> Iterator[Claim]:
     yield (
         "memory is requested and limited everywhere, CPU requested",
         all(
-            {"cpu", "memory"} <= c["resources"]["requests"].keys() and "memory" in c["resources"]["limits"]
+            {"cpu", "memory"} <= c["resources"].get("requests", {}).keys()
+            and "memory" in c["resources"].get("limits", {})
             for w in release.workloads
             for c in rendered.containers(w)
         ),

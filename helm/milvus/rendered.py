@@ -171,7 +171,7 @@ def fits(policy: Manifest, release: Release) -> bool:
     selected = [each for each in release.workloads if matches(policy["spec"]["podSelector"], pod_labels(each))]
     wanted = {port["port"] for rule in policy["spec"]["ingress"] for port in rule.get("ports", [])}
     return bool(selected) and all(
-        wanted <= {port["name"] for c in containers(each) for port in c["ports"]} for each in selected
+        wanted <= {port["name"] for c in containers(each) for port in c.get("ports", [])} for each in selected
     )
 
 
