@@ -1,5 +1,6 @@
 """What `helm template` makes of the upstream Milvus chart, and what can be asked about it."""
 
+import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -149,9 +150,15 @@ def selects(budget: Manifest, workload: Manifest) -> bool:
 def drains(budget: Manifest, release: Release) -> bool:
     """Whether one pod at least may always go, of each workload that the budget is about (which there must be)."""
     selected = [each for each in release.workloads if selects(budget, each)]
-    least = budget["spec"].get("minAvailable", 0)
-    most = budget["spec"].get("maxUnavailable", 1)
-    return bool(selected) and all(replicas(each) > least and most >= 1 for each in selected)
+    least, most = (budget["spec"].get(name, other) for name, other in (("minAvailable", 0), ("maxUnavailable", 1)))
+    return bool(selected) and all(
+        replicas(each) > _share(least, replicas(each)) and _share(most, replicas(each)) >= 1 for each in selected
+    )
+
+
+def _share(wanted: int | str, replicas: int) -> int:
+    """A number of pods, or the percentage of them that Kubernetes rounds up."""
+    return wanted if isinstance(wanted, int) else math.ceil(int(wanted.rstrip("%")) * replicas / 100)
 
 
 def scraped_in(release: Release) -> Callable[[Manifest], bool]:
