@@ -80,7 +80,8 @@ VITRINE_MILVUS__URI: {{ required "milvus.uri is required, such as http://milvus:
 {{- end -}}
 
 {{- define "vitrine.milvusPort" -}}
-{{- $port := regexFind ":[0-9]+$" (urlParse .Values.milvus.uri).host | trimPrefix ":" -}}
+{{- $uri := required "milvus.uri is required, such as http://milvus:19530." .Values.milvus.uri -}}
+{{- $port := regexFind ":[0-9]+$" (urlParse $uri).host | trimPrefix ":" -}}
 {{- required "milvus.uri needs its port, such as http://milvus:19530." $port -}}
 {{- end -}}
 
