@@ -32,7 +32,8 @@ class Release:
     def config(self) -> Manifest:
         """What Milvus reads: user.yaml over default.yaml."""
         (data,) = (each["data"] for each in self.of_kind("ConfigMap") if each["metadata"]["name"] == "milvus")
-        return over(yaml.safe_load(data["default.yaml"]), yaml.safe_load(data["user.yaml"]))
+        merged: Manifest = over(yaml.safe_load(data["default.yaml"]), yaml.safe_load(data["user.yaml"]))
+        return merged
 
     @property
     def workloads(self) -> list[Manifest]:
@@ -99,7 +100,8 @@ def from_secret(workload: Manifest, variable: str) -> str | None:
     """Of which Secret a variable comes; nothing when it is missing, or stands in the manifest."""
     for entry in containers(workload)[0].get("env") or []:
         if entry["name"] == variable:
-            return entry.get("valueFrom", {}).get("secretKeyRef", {}).get("name")
+            name: str | None = entry.get("valueFrom", {}).get("secretKeyRef", {}).get("name")
+            return name
     return None
 
 
