@@ -1,0 +1,153 @@
+"""Variables and settings: each one set is one that the program reads, each one needed is set."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.helm.rendering import HelmFailed, Pod, Rendered, render
+from vitrine.settings import CLIENT_VARIABLES, Settings, read_settings
+
+OURS = ("gateway", "indexer")
+# Read by others: the home of everything, and gRPC's roots.
+FOREIGN = {"HOME", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"}
+IN_A_POD = {
+    "gateway": {
+        *("VITRINE_GATEWAY__HOST", "VITRINE_GATEWAY__PORT", "VITRINE_GATEWAY__DRAIN_S"),
+        *("VITRINE_GATEWAY__DEFAULT_COLLECTION", "VITRINE_MODEL__REPOSITORY", "VITRINE_TRITON__URL"),
+        "VITRINE_MILVUS__URI",
+    },
+    "indexer": {
+        *("VITRINE_LOCAL__STATE_DIR", "VITRINE_MODEL__REPOSITORY", "VITRINE_TRITON__URL", "VITRINE_MILVUS__URI"),
+    },
+}
+"""Settings whose defaults are of one machine: a pod with one of them would look for its engines in itself."""
+
+
+def _known() -> set[str]:
+    return {
+        f"VITRINE_{section}__{field}".upper() for section, value in Settings() for field in type(value).model_fields
+    }
+
+
+def _read(rendered: Rendered, pod: Pod, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings as the program in that pod reads them."""
+    for name, value in rendered.environment(pod.spec["containers"][0]).items():
+        monkeypatch.setenv(name, value if isinstance(value, str) else "s" * 32)
+    return read_settings()
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in _known():
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_every_variable_is_a_setting(rendered: Rendered) -> None:
+    for component in OURS:
+        for pod in rendered.pods_of(component):
+            names = rendered.environment(pod.spec["containers"][0]).keys()
+            assert names - FOREIGN <= _known()
+
+
+def test_every_setting_that_a_pod_needs_is_set(rendered: Rendered) -> None:
+    for component in OURS:
+        for pod in rendered.pods_of(component):
+            assert rendered.environment(pod.spec["containers"][0]).keys() >= IN_A_POD[component]
+
+
+def test_settings_with_an_address_or_a_path_of_one_machine_are_all_thought_of() -> None:
+    """A new setting with such a default must be set in pods, or be listed here as of no meaning there."""
+    nowhere = {"VITRINE_LOCAL__ENGINES_DIR"}
+    found = {
+        f"VITRINE_{section}__{field}".upper()
+        for section, value in Settings()
+        for field, default in value
+        if re.search(r"127\.0\.0\.1|localhost", str(default)) or (type(default).__name__.endswith("Path"))
+    }
+    assert found - nowhere <= IN_A_POD["gateway"] | IN_A_POD["indexer"]
+
+
+def test_the_program_takes_the_environment_of_its_pod(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
+    for component in OURS:
+        for pod in rendered.pods_of(component):
+            with monkeypatch.context() as patch:
+                settings = _read(rendered, pod, patch)
+            assert str(settings.model.repository) == "/models"
+
+
+def test_a_gateway_can_tell_its_callers_or_says_that_it_does_not(
+    rendered: Rendered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pod,) = rendered.pods_of("gateway")
+    auth = _read(rendered, pod, monkeypatch).auth
+    assert auth.keys_file or auth.oidc_issuer or auth.mode == "off"
+    if auth.keys_file:
+        mounts = {mount["mountPath"]: mount["name"] for mount in pod.spec["containers"][0]["volumeMounts"]}
+        name = mounts[str(auth.keys_file.parent)]
+        (volume,) = [volume for volume in pod.spec["volumes"] if volume["name"] == name]
+        assert [item["path"] for item in volume["secret"]["items"]] == [auth.keys_file.name]
+
+
+def test_replicas_share_the_key_of_cursors(rendered: Rendered) -> None:
+    (pod,) = rendered.pods_of("gateway")
+    if pod.owner["spec"].get("replicas") != 1:
+        assert "VITRINE_SEARCH__CURSOR_KEY" in rendered.environment(pod.spec["containers"][0])
+
+
+def test_settings_arrive_as_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large numbers, lists and words, which Helm and YAML each have ways to spoil."""
+    (pod,) = render("everything").pods_of("gateway")
+    settings = _read(render("everything"), pod, monkeypatch)
+    assert settings.gateway.max_body_bytes == 67_108_864
+    assert settings.remote_images.hosts == ("*.cdn.example",)
+    assert settings.remote_images.ports == (443, 8443)
+    assert settings.auth.mode == "on"
+    assert settings.milvus.token.get_secret_value() == "s" * 32
+
+
+def test_every_setting_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one that the chart does not set itself, with its default: the program reads it back."""
+    given: dict[str, dict[str, Any]] = {}
+    excluded = {"local", "model"}
+    own = IN_A_POD["gateway"] | {"VITRINE_MILVUS__TOKEN", "VITRINE_SEARCH__CURSOR_KEY", "VITRINE_AUTH__KEYS_FILE"}
+    without_volume = {"VITRINE_AUTH__OIDC_JWKS_FILE", "VITRINE_GATEWAY__MEDIA_ROOT", "VITRINE_ITEMS__IMAGES_ROOT"}
+    for section, values in Settings().model_dump(mode="json").items():
+        for field, value in values.items():
+            if section not in excluded and f"VITRINE_{section}__{field}".upper() not in own | without_volume:
+                given.setdefault(section, {})[field] = value
+    rendered = render("minimal", f"--set-json=settings={json.dumps(given)}")
+    (pod,) = rendered.pods_of("gateway")
+    names = rendered.environment(pod.spec["containers"][0]).keys()
+    for section, values in given.items():
+        if section != "indexer":
+            assert {f"VITRINE_{section}__{field}".upper() for field in values} <= names
+    default = Settings().model_dump()
+    for section, values in _read(rendered, pod, monkeypatch).model_dump().items():
+        for field in given.get(section, {}):
+            assert values[field] == default[section][field]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "gateway.max_inflight=3",
+        "gatway.max_in_flight=3",
+        "gateway.max_in_flight=0",
+        "gateway.max_in_flight=many",
+        "gateway.host=127.0.0.1",
+        "milvus.token=root:Milvus",
+        "search.cursor_key=secret",
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_installed(setting: str) -> None:
+    with pytest.raises(HelmFailed, match="values don't meet the specifications of the schema"):
+        render("minimal", f"--set=settings.{setting}")
+
+
+def test_the_test_pod_sets_what_the_client_reads(rendered: Rendered) -> None:
+    (pod,) = rendered.pods_of("test")
+    names = {name for name in rendered.environment(pod.spec["containers"][0]) if name.startswith("VITRINE_")}
+    assert names <= CLIENT_VARIABLES
+    compile(pod.spec["containers"][0]["command"][2], "helm test", "exec")

@@ -1,0 +1,247 @@
+"""Objects find each other: selectors, ports, probes, claims, targets."""
+
+import pytest
+from starlette.routing import Route
+
+from tests.helm.rendering import NAMESPACE, Pod, Rendered, render
+from vitrine.gateway import app as gateway
+from vitrine.settings import AuthSettings, Settings
+from vitrine.telemetry.metrics import GatewayMetrics
+
+# Triton's own, of the KServe protocol; vitrine.local.triton waits for the same.
+TRITON_PATHS = {"/v2/health/live", "/v2/health/ready", "/metrics"}
+
+
+def _gateway_paths() -> set[str]:
+    app = gateway.create_app(Settings(auth=AuthSettings(mode="off")))
+    return set(app.openapi()["paths"])
+
+
+def _ports(pod: Pod) -> dict[str, int]:
+    return {port["name"]: port["containerPort"] for one in pod.spec["containers"] for port in one.get("ports", [])}
+
+
+def test_every_selector_matches_pods_of_the_release(rendered: Rendered) -> None:
+    for service in rendered.of("Service"):
+        assert rendered.selected(service["spec"]["selector"]), service["metadata"]["name"]
+    for one in rendered.of("Deployment"):
+        (pod,) = rendered.selected(one["spec"]["selector"]["matchLabels"])
+        assert pod.owner is one
+    for one in rendered.of("PodDisruptionBudget", "PodMonitor"):
+        assert rendered.selected(one["spec"]["selector"]["matchLabels"]), one["metadata"]["name"]
+    for pod in rendered.pods:
+        for spread in pod.spec.get("topologySpreadConstraints", []):
+            assert pod in rendered.selected(spread["labelSelector"]["matchLabels"])
+
+
+def test_selectors_of_different_deployments_and_services_do_not_overlap(rendered: Rendered) -> None:
+    for service in rendered.of("Service"):
+        assert len({pod.component for pod in rendered.selected(service["spec"]["selector"])}) == 1
+
+
+def test_every_service_port_names_a_port_of_its_pods(rendered: Rendered) -> None:
+    for service in rendered.of("Service"):
+        for pod in rendered.selected(service["spec"]["selector"]):
+            for port in service["spec"]["ports"]:
+                assert port["targetPort"] in _ports(pod)
+
+
+def test_monitors_scrape_ports_that_are_there(rendered: Rendered) -> None:
+    for one in rendered.of("ServiceMonitor"):
+        services = [
+            service
+            for service in rendered.of("Service")
+            if one["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        ]
+        assert len(services) == 1
+        names = {port["name"] for port in services[0]["spec"]["ports"]}
+        assert {endpoint["port"] for endpoint in one["spec"]["endpoints"]} <= names
+    for one in rendered.of("PodMonitor"):
+        for pod in rendered.selected(one["spec"]["selector"]["matchLabels"]):
+            assert {endpoint["port"] for endpoint in one["spec"]["podMetricsEndpoints"]} <= _ports(pod).keys()
+
+
+def test_every_probe_asks_a_path_that_the_program_has(rendered: Rendered) -> None:
+    paths = {"gateway": _gateway_paths(), "triton": TRITON_PATHS}
+    for component, known in paths.items():
+        (pod,) = rendered.pods_of(component)
+        (container,) = pod.spec["containers"]
+        for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
+            asked = container[kind]["httpGet"]
+            assert asked["path"] in known
+            assert asked["port"] in _ports(pod)
+
+
+def test_liveness_of_the_gateway_depends_on_nothing(rendered: Rendered) -> None:
+    (pod,) = rendered.pods_of("gateway")
+    (container,) = pod.spec["containers"]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["readinessProbe"]["timeoutSeconds"] > Settings().gateway.readiness_timeout_s
+
+
+def test_the_gateway_listens_where_its_service_sends(rendered: Rendered) -> None:
+    (pod,) = rendered.pods_of("gateway")
+    environment = rendered.environment(pod.spec["containers"][0])
+    assert environment["VITRINE_GATEWAY__PORT"] == str(_ports(pod)["http"])
+    assert environment["VITRINE_GATEWAY__HOST"] == "0.0.0.0"  # noqa: S104 - in a pod
+
+
+def test_the_address_of_triton_is_its_headless_service(rendered: Rendered) -> None:
+    for pod in [*rendered.pods_of("gateway"), *rendered.pods_of("indexer")]:
+        url = rendered.environment(pod.spec["containers"][0])["VITRINE_TRITON__URL"]
+        assert isinstance(url, str)
+        host, _, port = url.removeprefix("dns:///").partition(":")
+        service = rendered.named("Service", host.partition(".")[0])
+        assert service["spec"]["clusterIP"] == "None"
+        # Of a headless Service the client meets the pod's own port.
+        (triton,) = rendered.selected(service["spec"]["selector"])
+        assert int(port) == _ports(triton)["grpc"]
+
+
+def test_a_drain_is_never_blocked(rendered: Rendered) -> None:
+    budgets = rendered.of("PodDisruptionBudget")
+    assert {one["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"] for one in budgets} == {
+        "gateway",
+        "triton",
+    }
+    for one in budgets:
+        assert "minAvailable" not in one["spec"]
+        assert one["spec"]["maxUnavailable"] >= 1
+        assert one["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_autoscalers_scale_deployments_that_leave_it_to_them(rendered: Rendered) -> None:
+    scaled = set()
+    for one in rendered.of("HorizontalPodAutoscaler", "ScaledObject"):
+        target = one["spec"]["scaleTargetRef"]
+        deployment = rendered.named(target["kind"], target["name"])
+        assert deployment["apiVersion"] == target["apiVersion"]
+        # With a number here every upgrade would set the pods back to it.
+        assert "replicas" not in deployment["spec"]
+        assert target["name"] not in scaled, "Two autoscalers would fight over one Deployment."
+        scaled.add(target["name"])
+        for metric in one["spec"].get("metrics", []):
+            if metric["type"] == "ContainerResource":
+                named = {c["name"]: c for c in deployment["spec"]["template"]["spec"]["containers"]}
+                assert "cpu" in named[metric["containerResource"]["container"]]["resources"]["requests"]
+    for deployment in rendered.of("Deployment"):
+        assert ("replicas" in deployment["spec"]) is (deployment["metadata"]["name"] not in scaled)
+
+
+@pytest.mark.parametrize("example", ["production-gpu", "everything"])
+def test_gateways_follow_a_metric_that_they_have_and_cpu_without_it(example: str) -> None:
+    (one,) = [
+        hpa for hpa in render(example).of("HorizontalPodAutoscaler") if hpa["metadata"]["name"].endswith("gateway")
+    ]
+    wanted, fallback = one["spec"]["metrics"]
+    metrics = GatewayMetrics(version="0", routes=(), codes=(), dependencies=())
+    assert wanted["pods"]["metric"]["name"] in {family.name for family in metrics.registry.collect()}
+    assert fallback["containerResource"]["name"] == "cpu"
+
+
+def test_triton_follows_its_queue_over_its_work() -> None:
+    (one,) = render("production-gpu").of("ScaledObject")
+    (trigger,) = one["spec"]["triggers"]
+    queued, _, computed = trigger["metadata"]["query"].partition(" / ")
+    own = f'{{namespace="{NAMESPACE}",pod=~"{one["metadata"]["name"]}-.+"}}'
+    assert queued == f"sum(rate(nv_inference_queue_duration_us{own}[2m]))"
+    assert computed == f"clamp_min(sum(rate(nv_inference_compute_infer_duration_us{own}[2m])), 1)"
+    # Of a sum over all pods: the default would divide the ratio by their number.
+    assert trigger["metricType"] == "Value"
+    assert float(trigger["metadata"]["threshold"]) > 0
+
+
+def test_a_rollout_can_always_go_on(rendered: Rendered) -> None:
+    for one in rendered.of("Deployment"):
+        rolling = one["spec"]["strategy"]["rollingUpdate"]
+        assert rolling["maxSurge"] + rolling["maxUnavailable"] > 0
+
+
+def test_gpu_pods_need_no_spare_gpu_to_roll() -> None:
+    (triton,) = render("production-gpu").pods_of("triton")
+    assert triton.spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert triton.owner["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 0
+
+
+def test_the_grace_period_covers_the_notice_and_the_drain(rendered: Rendered) -> None:
+    (gateway,) = rendered.pods_of("gateway")
+    (container,) = gateway.spec["containers"]
+    drain = int(str(rendered.environment(container)["VITRINE_GATEWAY__DRAIN_S"]))
+    sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert gateway.spec["terminationGracePeriodSeconds"] >= sleep + 1 + drain + 5
+    (triton,) = rendered.pods_of("triton")
+    (server,) = triton.spec["containers"]
+    (timeout,) = [arg.partition("=")[2] for arg in server["args"] if arg.startswith("--exit-timeout-secs=")]
+    sleep = server["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert triton.spec["terminationGracePeriodSeconds"] >= sleep + int(timeout) + 5
+
+
+def test_every_mount_has_its_volume_and_every_volume_its_mount(rendered: Rendered) -> None:
+    for pod in rendered.pods:
+        volumes = {volume["name"] for volume in pod.spec.get("volumes", [])}
+        mounted = {mount["name"] for container in pod.containers for mount in container.get("volumeMounts", [])}
+        assert volumes == mounted
+
+
+def test_what_pods_refer_to_is_made_by_the_chart_or_named_by_a_value(rendered: Rendered) -> None:
+    accounts = {one["metadata"]["name"] for one in rendered.of("ServiceAccount")}
+    for pod in rendered.pods:
+        assert pod.spec.get("serviceAccountName", "default") in {*accounts, "default"}
+        for container in pod.containers:
+            rendered.environment(container)  # fails for a ConfigMap that is not there
+    claims = {one["metadata"]["name"] for one in rendered.of("PersistentVolumeClaim")}
+    for pod in rendered.pods_of("indexer"):
+        (state,) = [volume for volume in pod.spec["volumes"] if volume["name"] == "state"]
+        assert state["persistentVolumeClaim"]["claimName"] in claims
+
+
+def test_a_changed_setting_makes_new_pods() -> None:
+    one = render("everything")
+    other = render("everything", "--set=settings.gateway.max_in_flight=3", "--set=settings.images.decode_threads=3")
+    for component in ("gateway", "indexer"):
+        sums = [
+            [pod.metadata["annotations"]["checksum/config"] for pod in both.pods_of(component)] for both in (one, other)
+        ]
+        assert not set(sums[0]) & set(sums[1])
+
+
+@pytest.mark.parametrize("example", ["production-gpu", "everything"])
+def test_outsiders_reach_all_but_what_machines_ask(example: str) -> None:
+    # From the routers: what FastAPI keeps of them in `app.routes` is its own affair.
+    routers = gateway._routers(Settings().gateway)
+    paths = {route.path for router in routers for route in router.routes if isinstance(route, Route)}
+    assert {"/", "/app.js", "/docs", "/v1/limits"} < paths
+    machines = {"/livez", "/readyz", "/metrics"}
+    assert machines < paths
+    for exact, prefixes in _public(render(example)):
+        for path in paths:
+            told = path in exact or any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
+            assert told is (path not in machines), path
+
+
+def _public(rendered: Rendered) -> list[tuple[set[str], set[str]]]:
+    """(exact paths, prefixes) of each way in."""
+    ways = []
+    for one in rendered.of("Ingress"):
+        paths = [path for rule in one["spec"]["rules"] for path in rule["http"]["paths"]]
+        pairs = [(path["pathType"], path["path"]) for path in paths]
+        ways.append(pairs)
+        for path in paths:
+            service = rendered.named("Service", path["backend"]["service"]["name"])
+            assert path["backend"]["service"]["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
+    for one in rendered.of("HTTPRoute"):
+        ways.append([(m["path"]["type"], m["path"]["value"]) for rule in one["spec"]["rules"] for m in rule["matches"]])
+        for rule in one["spec"]["rules"]:
+            assert len(rule["matches"]) <= 8
+            for backend in rule["backendRefs"]:
+                service = rendered.named("Service", backend["name"])
+                assert backend["port"] in {port["port"] for port in service["spec"]["ports"]}
+    assert ways
+    return [
+        (
+            {path for kind, path in way if kind == "Exact"},
+            {path for kind, path in way if kind in {"Prefix", "PathPrefix"}},
+        )
+        for way in ways
+    ]
