@@ -1,5 +1,7 @@
 import importlib
 import pkgutil
+import subprocess
+import sys
 from http import HTTPStatus
 
 import pytest
@@ -12,7 +14,10 @@ from vitrine.gateway.errors import ANSWERS, BodyTooLarge, answer_of, problem_of,
 from vitrine.telemetry.stages import StageClock
 
 # What these raise never passes through the gateway: the client is its other end, the rest are other processes.
-_ELSEWHERE = ("vitrine.client", "vitrine.cli", "vitrine.local", "vitrine.indexer", "vitrine.demo", "vitrine.models")
+_ELSEWHERE = (
+    *("vitrine.client", "vitrine.cli", "vitrine.local", "vitrine.indexer", "vitrine.demo", "vitrine.models"),
+    *("vitrine.promotion", "vitrine.tuning", "vitrine.vectorstore.bulk_import"),
+)
 
 
 def _all_kinds(kind: type[VitrineError]) -> set[type[VitrineError]]:
@@ -31,6 +36,15 @@ def test_every_error_there_is_has_its_own_line_in_the_table() -> None:
     ours = {kind for kind in kinds if not kind.__module__.startswith(_ELSEWHERE)}
     assert len(ours) >= 30
     assert ours - ANSWERS.keys() == set()
+
+
+def test_what_is_elsewhere_is_never_loaded_by_the_gateway() -> None:
+    question = (
+        "import sys, vitrine.gateway.__main__;"
+        "print([name for name in sys.modules if name.startswith(tuple(sys.argv[1:]))])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", question, *_ELSEWHERE], text=True, capture_output=True, check=True)
+    assert loaded.stdout.strip() == "[]"
 
 
 def test_every_line_of_the_table_is_a_status_of_http() -> None:
