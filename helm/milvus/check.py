@@ -2,7 +2,7 @@
 
 usage: python helm/milvus/check.py CHART [--helm HELM] [--values YOURS.yaml]
 
-CHART is a folder or a .tgz (`helm pull milvus --repo https://zilliztech.github.io/milvus-helm --version 5.0.19`). With
+CHART is a folder or a .tgz (`helm pull zilliztech/milvus --version 5.0.19`). With
 `--values` an operator's own file is laid over production's, as in the installation, and checked with it. Prints one
 line for each claim; exit status 1 when one does not hold.
 """
