@@ -137,6 +137,10 @@ helm-test: ## Search in the cluster and want a hit
 milvus-check: $(VENV)/.dev ## Render the upstream Milvus chart (CHART=folder or .tgz) and hold it to what our values claim
 	@$(BIN)/python helm/milvus/check.py $(CHART) --helm $(HELM) $(addprefix --values ,$(MILVUS_VALUES))
 
+.PHONY: crds-check
+crds-check: $(VENV)/.dev ## Hold the objects of operators to their CustomResourceDefinitions (CRDS=folder)
+	@$(BIN)/python helm/check_crds.py $(CRDS) --helm $(HELM)
+
 .PHONY: deployable
 deployable:
 	@case "$(ENV)" in dev|production) ;; *) echo "ENV is dev or production, not $(ENV)" >&2; exit 2 ;; esac
