@@ -40,7 +40,7 @@ def test_every_error_there_is_has_its_own_line_in_the_table() -> None:
 
 def test_what_is_elsewhere_is_never_loaded_by_the_gateway() -> None:
     question = (
-        "import sys, vitrine.gateway.__main__;"
+        "import sys, vitrine.gateway.serving;"
         "print([name for name in sys.modules if name.startswith(tuple(sys.argv[1:]))])"
     )
     loaded = subprocess.run([sys.executable, "-c", question, *_ELSEWHERE], text=True, capture_output=True, check=True)

@@ -1,0 +1,67 @@
+"""The HTTP process: settings, logs, then one uvicorn server."""
+
+import logging
+import sys
+from typing import NoReturn
+
+import uvicorn
+
+from vitrine.embedding.contract import ModelContract
+from vitrine.embedding.tokenizer import Tokenizer
+from vitrine.errors import ModelInvalid, SettingsInvalid
+from vitrine.gateway.app import create_app
+from vitrine.gateway.draining import DrainingServer, Farewell
+from vitrine.settings import Settings, read_settings
+from vitrine.telemetry.logging import FIELDS, configure_logging
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """Serves until a signal.
+
+    Raises:
+        SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used.
+    """
+    gateway = settings.gateway
+    app = create_app(settings)
+    farewell = Farewell(app)
+    config = uvicorn.Config(
+        farewell,
+        host=gateway.host,
+        port=gateway.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=gateway.keep_alive_s,
+        timeout_graceful_shutdown=gateway.drain_s,
+    )
+    DrainingServer(config, app, farewell).run()
+
+
+def run() -> None:
+    """Exit status: 0 after a signal, 2 for settings that cannot be used, 3 when the start failed."""
+    try:
+        settings = read_settings()
+    except SettingsInvalid as error:
+        _refuse(error)
+    configure_logging(settings.telemetry)
+    try:
+        # The lifespan would fail over the same, but the server tells such failures as a stack trace.
+        Tokenizer.load(settings.model.repository, ModelContract.load(settings.model.repository))
+    except ModelInvalid as error:
+        logger.critical(error.message, extra={FIELDS: {"code": error.code}})
+        sys.exit(3)
+    try:
+        serve(settings)
+    except SettingsInvalid as error:
+        _refuse(error)
+
+
+def _refuse(error: SettingsInvalid) -> NoReturn:
+    sys.stderr.write(f"{error.message}\n")
+    sys.exit(2)
