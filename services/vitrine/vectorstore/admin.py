@@ -29,16 +29,16 @@ from vitrine.vectorstore.collection import (
     valid_collection_name,
 )
 from vitrine.vectorstore.index_params import IndexParams
+from vitrine.vectorstore.index_reader import POLL_S, IndexReader, Progress
 from vitrine.vectorstore.lineage import PROPERTY_LINEAGE, Lineage
-from vitrine.vectorstore.reader import POLL_S, CollectionReader, Progress
 
 __all__ = ["CollectionAdmin", "Progress"]
 
 _log = logging.getLogger(__name__)
 
 
-class CollectionAdmin(CollectionReader):
-    """Changes to whole collections of one Milvus, and every question that `CollectionReader` answers."""
+class CollectionAdmin(IndexReader):
+    """Changes to whole collections of one Milvus, and every question that `IndexReader` answers."""
 
     async def create(
         self,

@@ -1,4 +1,4 @@
-"""What Milvus tells about collections: their make-up, rows, ids, aliases, and how far their index is."""
+"""What Milvus tells about collections: their make-up, rows, ids, vectors, aliases."""
 
 import asyncio
 import contextlib
@@ -9,25 +9,20 @@ from typing import Any, TypeAlias
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from vitrine.domain import Deadline, Vectors
-from vitrine.errors import CollectionNotFound, CollectionNotReady, DeadlineExceeded, InvalidInput
+from vitrine.errors import CollectionNotFound, CollectionNotReady
 from vitrine.settings import MIB
 from vitrine.vectorstore.collection import EMBEDDING, ID, CollectionInfo, info_from, valid_collection_name
 from vitrine.vectorstore.columns import values_in, vectors_in
 from vitrine.vectorstore.connection import MilvusConnection, vendor_errors
 from vitrine.vectorstore.filters import quote
 
-Progress = Callable[[str, float], None]
-"""Called with what is waited for and the share done, from 0.0 to 1.0."""
-
 VectorPage: TypeAlias = tuple[list[str], Vectors]
 """Ids, and their vectors as float32 [n, dim]."""
 
-POLL_S = 0.2
 _IDS_PER_PAGE = 16_384
 _DESCRIBED_AT_ONCE = 8
 # Of the 64 MiB that one answer may have. Each segment finds a page of its own before they are joined.
 _VECTOR_BYTES_PER_PAGE = 4 * MIB
-_LEAST_INDEXED_ROWS = 1_024  # Milvus builds no index of a smaller segment, and calls it indexed
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +182,7 @@ class CollectionReader:
 
     async def load_state(self, name: str, deadline: Deadline | None = None) -> LoadState:
         """Whether a collection is in memory, or how far on its way."""
-        until = self._until(deadline, waits=False)
-        state = await self._ask("tell its state", name, until, lambda t: self._client.get_load_state(name, timeout=t))
+        state = await self._state(name, self._until(deadline, waits=False))
         match state["state"].name:
             case "Loaded":
                 return LoadState(loaded=True, share=1.0)
@@ -197,81 +191,6 @@ class CollectionReader:
             case "NotLoad":
                 return LoadState(loaded=False, share=None)
         raise CollectionNotFound(f"There is no collection {name!r}.", collection=name)
-
-    async def indexed_rows(self, name: str, deadline: Deadline | None = None) -> int:
-        """Rows that the index covers: flushed ones alone, replaced ones too until Milvus compacts them.
-
-        Raises:
-            CollectionNotReady: there is no index.
-        """
-        until = self._until(deadline, waits=False)
-        state = await self._ask(
-            "describe the index", name, until, lambda t: self._client.describe_index(name, EMBEDDING, timeout=t)
-        )
-        if state is None:
-            raise CollectionNotReady(f"Collection {name!r} has no index.", collection=name)
-        return int(state["total_rows"]) - int(state["pending_index_rows"])
-
-    async def wait_index_built(
-        self, name: str, *, deadline: Deadline | None = None, on_progress: Progress | None = None
-    ) -> None:
-        """Waits until every flushed row is indexed. Call `CollectionWriter.flush` before.
-
-        Raises:
-            DeadlineExceeded: some kinds never finish on some servers.
-            CollectionNotReady: the index is missing.
-        """
-        until = self._until(deadline)
-        total, pending = 0, 0
-        try:
-            while True:
-                state = await self._ask(
-                    "describe the index", name, until, lambda t: self._client.describe_index(name, EMBEDDING, timeout=t)
-                )
-                if state is None:
-                    raise CollectionNotReady(f"Collection {name!r} has no index.", collection=name)
-                total, pending = int(state["total_rows"]), int(state["pending_index_rows"])
-                if on_progress is not None:
-                    on_progress(f"indexing {name}", 1.0 if total == 0 else max(0.0, 1.0 - pending / total))
-                if state["state"] == "Failed":
-                    raise InvalidInput(f"Milvus cannot build the index of {name!r}: its log says why.", collection=name)
-                if state["state"] == "Finished" and pending == 0:
-                    return
-                await asyncio.sleep(min(POLL_S, until.remaining()))
-        except DeadlineExceeded as error:
-            raise DeadlineExceeded(
-                f"The index of {name!r} was not built in time: {pending} of {total} rows are not in it yet.",
-                collection=name,
-                pending=pending,
-                rows=total,
-            ) from error
-
-    async def wait_index_served(
-        self, name: str, *, deadline: Deadline | None = None, on_progress: Progress | None = None
-    ) -> None:
-        """Waits until searches use the index for every flushed row. Call `wait_index_built` before.
-
-        Query nodes take a new index over some 10 s after it is built; until then they compare rows one by one, or use a
-        coarse index of their own, and any recall or latency measured is not the index's. Loading the collection anew
-        is quicker, where nobody searches it.
-        """
-        until = self._until(deadline)
-        request = milvus_pb2.GetQuerySegmentInfoRequest(collectionName=name)
-        while True:
-            index = await self._ask(
-                "describe the index", name, until, lambda t: self._client.describe_index(name, EMBEDDING, timeout=t)
-            )
-            total = int(index["total_rows"]) if index else 0
-            answer = await self._connection.call(
-                "GetQuerySegmentInfo", request, seconds=until.remaining(), doing="list its segments", collection=name
-            )
-            built = index is not None and index.get("index_type") != "FLAT"
-            served = sum(segment.num_rows for segment in answer.infos if _searched_by_index(segment, built=built))
-            if on_progress is not None:
-                on_progress(f"serving {name}", min(1.0, served / total) if total else 1.0)
-            if served >= total:
-                return
-            await asyncio.sleep(min(POLL_S, until.remaining()))
 
     async def _description(self, name_or_alias: str, until: Deadline) -> dict[str, Any]:
         if not valid_collection_name(name_or_alias):  # Milvus would call it a bad parameter
@@ -294,12 +213,16 @@ class CollectionReader:
         return tuple(answer.aliases)
 
     async def _loaded(self, name: str, until: Deadline) -> bool:
-        state = await self._ask("tell its state", name, until, lambda t: self._client.get_load_state(name, timeout=t))
-        return str(state["state"].name) == "Loaded"
+        return str((await self._state(name, until))["state"].name) == "Loaded"
 
     async def _load_share(self, name: str, until: Deadline) -> float:
-        state = await self._ask("tell its state", name, until, lambda t: self._client.get_load_state(name, timeout=t))
-        return float(state.get("progress", 0)) / 100
+        return float((await self._state(name, until)).get("progress", 0)) / 100
+
+    async def _state(self, name: str, until: Deadline) -> dict[str, Any]:
+        state: dict[str, Any] = await self._ask(
+            "tell its state", name, until, lambda t: self._client.get_load_state(name, timeout=t)
+        )
+        return state
 
     async def _rows(self, name: str, until: Deadline, *, counted: bool) -> int:
         if counted:
@@ -329,14 +252,3 @@ class CollectionReader:
     def _until(self, deadline: Deadline | None, *, waits: bool = True) -> Deadline:
         settings = self._connection.settings
         return deadline or Deadline.after(settings.admin_timeout_s if waits else settings.search_timeout_s)
-
-
-def _searched_by_index(segment: Any, *, built: bool) -> bool:
-    """Whether a query node searches a segment as its index says.
-
-    A segment that was loaded before its index was built is sealed too, and has no index id until it is loaded again. Of
-    FLAT nothing is built, nor of small segments: they are as they shall be.
-    """
-    if segment.state != common_pb2.SegmentState.Sealed:
-        return False
-    return bool(segment.indexID) or not built or segment.num_rows < _LEAST_INDEXED_ROWS

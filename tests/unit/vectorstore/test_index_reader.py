@@ -1,7 +1,7 @@
 import pytest
 from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
-from vitrine.vectorstore.reader import _searched_by_index
+from vitrine.vectorstore.index_reader import _searched_by_index
 
 SEALED, GROWING = common_pb2.SegmentState.Sealed, common_pb2.SegmentState.Growing
 
