@@ -137,6 +137,10 @@ helm-test: ## Search in the cluster and want a hit
 milvus-check: $(VENV)/.dev ## Render the upstream Milvus chart (CHART=folder or .tgz) and hold it to what our values claim
 	@$(BIN)/python helm/milvus/check.py $(CHART) --helm $(HELM) $(addprefix --values ,$(MILVUS_VALUES))
 
+.PHONY: milvus-mutations
+milvus-mutations: $(VENV)/.dev ## Break what each claim of milvus-check is about, and want it to fail (CHART=folder or .tgz)
+	@$(BIN)/python helm/milvus/mutations.py $(CHART) --helm $(HELM)
+
 .PHONY: crds-check
 crds-check: $(VENV)/.dev ## Hold the objects of operators to their CustomResourceDefinitions (CRDS=folder)
 	@$(BIN)/python helm/check_crds.py $(CRDS) --helm $(HELM)

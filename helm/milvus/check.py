@@ -4,16 +4,16 @@ usage: python helm/milvus/check.py CHART [--helm HELM] [--values YOURS.yaml]
 
 CHART is a folder or a .tgz (`helm pull zilliztech/milvus --version 5.0.19`). With
 `--values` an operator's own file is laid over production's, as in the installation, and checked with it. Prints one
-line for each claim; exit status 1 when one does not hold.
+line for each claim; exit status 1 when one does not hold, 2 when the chart cannot be rendered or goes by other names.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import rendered
-from rendered import Manifest, Release
+from rendered import Manifest, Release, Unusable
 
 from vitrine.tuning.plan import Demand, Node, plan_index
 from vitrine.vectorstore.index_params import Hnsw
@@ -23,49 +23,56 @@ ROLES = {"proxy", "querynode", "streamingnode", "datanode", "mixcoord"}
 STAND_INS = "externalS3.host=s3.example.com,externalS3.region=eu-central-1,externalS3.bucketName=shop"
 """What production's file leaves to the operator."""
 
-Claim = tuple[str, bool]
+Claim = tuple[str, Callable[[], bool]]
 
 
 def both(release: Release, claims_of_one: list[Claim]) -> Iterator[Claim]:
     """Claims of either file, then those of the one."""
     config, images = release.config, [c["image"] for w in release.workloads for c in rendered.containers(w)]
-    yield "every image has a version of its own", all(":" in i and not i.endswith(":latest") for i in images)
+    yield "every image has a version of its own", lambda: all(":" in i and not i.endswith(":latest") for i in images)
     yield (
         "Milvus is 2.6.10 or newer",
-        all(rendered.version(image) >= (2, 6, 10) for image in images if "/milvus:" in image),
+        lambda: all(rendered.version(image) >= (2, 6, 10) for image in images if "/milvus:" in image),
     )
     yield (
         "nothing of MinIO or Pulsar is installed",
-        not any(word in image for image in images for word in ("minio", "pulsar")),
+        lambda: not any(word in image for image in images for word in ("minio", "pulsar")),
     )
-    yield "the queue is woodpecker", config["mq"]["type"] == "woodpecker"
+    yield "the queue is woodpecker", lambda: config["mq"]["type"] == "woodpecker"
     yield (
         "no manifest holds a secret",
         (
-            not config["minio"]["accessKeyID"]
-            and not config["minio"]["secretAccessKey"]
-            and not release.of_kind("Secret")
+            lambda: (
+                not config["minio"]["accessKeyID"]
+                and not config["minio"]["secretAccessKey"]
+                and not release.of_kind("Secret")
+            )
         ),
     )
     yield (
         "Milvus stops by itself before the kubelet kills it",
-        config["common"]["gracefulStopTimeout"] < min(map(rendered.grace, release.milvus.values())),
+        lambda: config["common"]["gracefulStopTimeout"] < min(map(rendered.grace, release.milvus.values())),
     )
     yield (
         "memory is requested and limited everywhere, CPU requested",
-        all(
-            {"cpu", "memory"} <= c["resources"].get("requests", {}).keys()
-            and "memory" in c["resources"].get("limits", {})
+        lambda: all(
+            {"cpu", "memory"} <= rendered.named(c, "requests") and "memory" in rendered.named(c, "limits")
             for w in release.workloads
             for c in rendered.containers(w)
         ),
     )
     yield (
         "no container gains privileges or keeps a capability; seccomp is on",
-        all(map(rendered.hardened, release.workloads)),
+        lambda: all(map(rendered.hardened, release.workloads)),
     )
-    yield "etcd does not run as root", rendered.containers(release.etcd)[0]["securityContext"]["runAsNonRoot"] is True
-    yield "no budget blocks a drain for good", all(rendered.drains(b, release) for b in rendered.budgets(release))
+    yield (
+        "etcd does not run as root",
+        lambda: rendered.containers(release.etcd)[0]["securityContext"]["runAsNonRoot"] is True,
+    )
+    yield (
+        "no budget blocks a drain for good",
+        lambda: all(rendered.drains(b, release) for b in rendered.budgets(release)),
+    )
     yield from claims_of_one
 
 
@@ -75,23 +82,25 @@ def dev(release: Release) -> list[Claim]:
     return [
         (
             "there is one process and one etcd",
-            release.milvus.keys() == {"standalone"} and rendered.replicas(release.etcd) == 1,
+            lambda: release.milvus.keys() == {"standalone"} and rendered.replicas(release.etcd) == 1,
         ),
         (
             "segments and log go to the local disk",
-            config["common"]["storageType"] == "local" and config["woodpecker"]["storage"]["type"] == "local",
+            lambda: config["common"]["storageType"] == "local" and config["woodpecker"]["storage"]["type"] == "local",
         ),
         (
             "that disk is a volume, not an emptyDir laid over it",
-            rendered.volume_at(standalone, "/var/lib/milvus/data") == "persistentVolumeClaim",
+            lambda: rendered.volume_at(standalone, "/var/lib/milvus/data") == "persistentVolumeClaim",
         ),
         (
             "the log is on the volume, too",
-            rendered.volume_at(standalone, config["woodpecker"]["storage"]["rootPath"]) == "persistentVolumeClaim",
+            lambda: (
+                rendered.volume_at(standalone, config["woodpecker"]["storage"]["rootPath"]) == "persistentVolumeClaim"
+            ),
         ),
         (
             "uninstalling takes the volume away",
-            all(
+            lambda: all(
                 "helm.sh/resource-policy" not in (each["metadata"].get("annotations") or {})
                 for each in release.of_kind("PersistentVolumeClaim")
             ),
@@ -102,27 +111,33 @@ def dev(release: Release) -> list[Claim]:
 def production(release: Release) -> list[Claim]:
     """What values-production.yaml says."""
     config, milvus, minio = release.config, release.milvus, release.config["minio"]
-    node = rendered.containers(milvus["querynode"])[0]["resources"]
+
+    def node() -> Manifest:
+        resources: Manifest = rendered.containers(milvus["querynode"])[0]["resources"]
+        return resources
+
     return [
-        ("every role runs apart", milvus.keys() == ROLES),
-        ("every role runs twice", all(rendered.replicas(each) >= 2 for each in milvus.values())),
+        ("every role runs apart", lambda: milvus.keys() == ROLES),
+        ("every role runs twice", lambda: all(rendered.replicas(each) >= 2 for each in milvus.values())),
         (
             "collections are loaded twice, and there is a query node for each copy",
             (
-                2 <= config["queryCoord"]["clusterLevelLoadReplicaNumber"] <= rendered.replicas(milvus["querynode"])
-                and config["queryCoord"]["clusterLevelLoadResourceGroups"] == "__default_resource_group"
+                lambda: (
+                    2 <= config["queryCoord"]["clusterLevelLoadReplicaNumber"] <= rendered.replicas(milvus["querynode"])
+                    and config["queryCoord"]["clusterLevelLoadResourceGroups"] == "__default_resource_group"
+                )
             ),
         ),
         (
             "the two copies are never on one machine",
-            any(
+            lambda: any(
                 rule["topologyKey"] == "kubernetes.io/hostname" and rule["whenUnsatisfiable"] == "DoNotSchedule"
                 for rule in rendered.pod(milvus["querynode"])["topologySpreadConstraints"]
             ),
         ),
         (
             "every spread counts the pods that it spreads",
-            all(
+            lambda: all(
                 rule["labelSelector"]["matchLabels"].items() <= rendered.pod_labels(each).items()
                 for each in milvus.values()
                 for rule in rendered.pod(each).get("topologySpreadConstraints", [])
@@ -131,45 +146,51 @@ def production(release: Release) -> list[Claim]:
         (
             "a second coordinator stands by",
             (
-                all(
-                    config[coordinator]["enableActiveStandby"] is True
-                    for coordinator in ("rootCoord", "dataCoord", "queryCoord")
+                lambda: (
+                    all(
+                        config[coordinator]["enableActiveStandby"] is True
+                        for coordinator in ("rootCoord", "dataCoord", "queryCoord")
+                    )
+                    and milvus["mixcoord"]["spec"].get("strategy", {}).get("type") != "Recreate"
                 )
-                and milvus["mixcoord"]["spec"].get("strategy", {}).get("type") != "Recreate"
             ),
         ),
         (
             "query nodes hold what `vitrine plan` says, twice for a blue-green change",
-            _holds(node, rendered.replicas(milvus["querynode"])),
+            lambda: _holds(node(), rendered.replicas(milvus["querynode"])),
         ),
         (
             "query nodes request the memory that they are limited to",
-            node["requests"]["memory"] == node["limits"]["memory"],
+            lambda: node()["requests"]["memory"] == node()["limits"]["memory"],
         ),
         (
             "segments and log go to S3 by TLS",
             (
-                bool(minio["address"] and minio["bucketName"])
-                and minio["useSSL"] is True
-                and config["woodpecker"]["storage"]["type"] == "minio"
-                and config["common"].get("storageType") != "local"
+                lambda: (
+                    bool(minio["address"] and minio["bucketName"])
+                    and minio["useSSL"] is True
+                    and config["woodpecker"]["storage"]["type"] == "minio"
+                    and config["common"].get("storageType") != "local"
+                )
             ),
         ),
         (
             "S3 lets everyone in by a role, or by keys from a Secret",
             (
-                minio["useIAM"] is True
-                or all(
-                    rendered.from_secret(each, name) == "milvus-s3"
-                    for each in milvus.values()
-                    for name in ("MINIO_ACCESS_KEY_ID", "MINIO_SECRET_ACCESS_KEY")
+                lambda: (
+                    minio["useIAM"] is True
+                    or all(
+                        rendered.from_secret(each, name) == "milvus-s3"
+                        for each in milvus.values()
+                        for name in ("MINIO_ACCESS_KEY_ID", "MINIO_SECRET_ACCESS_KEY")
+                    )
                 )
             ),
         ),
-        ("callers need a password", config["common"]["security"]["authorizationEnabled"] is True),
+        ("callers need a password", lambda: config["common"]["security"]["authorizationEnabled"] is True),
         (
             "root's first password comes from a Secret, in every part of Milvus",
-            all(
+            lambda: all(
                 rendered.from_secret(each, "COMMON_SECURITY_DEFAULT_ROOT_PASSWORD") == "milvus-root"
                 for each in milvus.values()
             ),
@@ -177,37 +198,43 @@ def production(release: Release) -> list[Claim]:
         (
             "callers come by TLS, with the certificate of a mounted Secret",
             (
-                config["common"]["security"]["tlsMode"] >= 1
-                and all(
-                    rendered.volume_at(milvus["proxy"], config["tls"][path]) == "secret"
-                    for path in ("serverPemPath", "serverKeyPath")
+                lambda: (
+                    config["common"]["security"]["tlsMode"] >= 1
+                    and all(
+                        rendered.volume_at(milvus["proxy"], config["tls"][path]) == "secret"
+                        for path in ("serverPemPath", "serverKeyPath")
+                    )
                 )
             ),
         ),
         (
             "traces go out as the collector takes them",
-            config.get("trace", {}).get("exporter") == "otlp" and config["trace"]["otlp"].get("secure") is False,
+            lambda: (
+                config.get("trace", {}).get("exporter") == "otlp" and config["trace"]["otlp"].get("secure") is False
+            ),
         ),
         (
             "there are three etcds on three machines with disks",
             (
-                rendered.replicas(release.etcd) == 3
-                and bool(release.etcd["spec"]["volumeClaimTemplates"])
-                and "requiredDuringSchedulingIgnoredDuringExecution"
-                in rendered.pod(release.etcd)["affinity"]["podAntiAffinity"]
+                lambda: (
+                    rendered.replicas(release.etcd) == 3
+                    and bool(release.etcd["spec"]["volumeClaimTemplates"])
+                    and "requiredDuringSchedulingIgnoredDuringExecution"
+                    in rendered.pod(release.etcd)["affinity"]["podAntiAffinity"]
+                )
             ),
         ),
         (
             "every workload has a budget",
-            all(
+            lambda: all(
                 any(rendered.selects(budget, each) for budget in rendered.budgets(release))
                 for each in release.workloads
             ),
         ),
-        ("every part of Milvus is scraped", all(map(rendered.scraped_in(release), milvus.values()))),
+        ("every part of Milvus is scraped", lambda: all(map(rendered.scraped_in(release), milvus.values()))),
         (
             "each network policy selects pods, and names ports that they have",
-            all(rendered.fits(policy, release) for policy in rendered.policies("NetworkPolicy")),
+            lambda: all(rendered.fits(policy, release) for policy in rendered.policies(release, "NetworkPolicy")),
         ),
     ]
 
@@ -219,6 +246,26 @@ def _holds(resources: Manifest, nodes: int) -> bool:
     return plan.nodes <= nodes and 2 * plan.memory_of_replicas <= nodes * node.usable_memory
 
 
+def fails(held: Callable[[], bool]) -> str | None:
+    """Why a claim does not hold; nothing when it does. What a claim is about may be missing altogether."""
+    try:
+        return None if held() else "no"
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        return f"there is nothing to look at: {type(error).__name__}: {error}"
+
+
+def checked(helm: str, chart: Path, *of_production: str) -> Iterator[tuple[str, str, str | None]]:
+    """(values file, claim, why it fails), for both files; the arguments of Helm are laid over production's.
+
+    Raises:
+        Unusable: the chart is not rendered, or nothing can be said about what it makes.
+    """
+    for name, claims_of, extra in (("dev", dev, ()), ("production", production, of_production)):
+        release = Release(helm, chart, f"--values={HERE / f'values-{name}.yaml'}", *extra)
+        for claim, held in both(release, claims_of(release)):
+            yield name, claim, fails(held)
+
+
 def main() -> int:
     """Prints the claims; how many do not hold decides the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -228,12 +275,14 @@ def main() -> int:
     given = parser.parse_args()
     own = f"--values={given.values}" if given.values else f"--set={STAND_INS}"
     failed = 0
-    for name, claims_of, extra in (("dev", dev, []), ("production", production, [own])):
-        release = Release(given.helm, given.chart, f"--values={HERE / f'values-{name}.yaml'}", *extra)
-        sys.stdout.write(f"values-{name}.yaml: {len(release.manifests)} manifests\n")
-        for claim, held in both(release, claims_of(release)):
-            failed += not held
-            sys.stdout.write(f"  {'ok  ' if held else 'FAIL'}  {claim}\n")
+    try:
+        for name, claim, why in checked(given.helm, given.chart, own):
+            failed += why is not None
+            reason = f" ({why})" if why not in {None, "no"} else ""
+            sys.stdout.write(f"{name:10}  {'FAIL' if why else 'ok  '}  {claim}{reason}\n")
+    except Unusable as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     return 1 if failed else 0
 
 

@@ -16,13 +16,30 @@ POLICIES = Path(__file__).parent / "policies"
 Manifest = dict[str, Any]
 
 
+class Unusable(Exception):
+    """A chart that Helm does not render, or whose objects go by other names than ours expect."""
+
+
 class Release:
-    """What `helm template` makes of the chart and some values files."""
+    """What `helm template` makes of the chart and some values files.
+
+    Raises:
+        Unusable: Helm's own words, or what is missing.
+    """
 
     def __init__(self, helm: str, chart: Path, *arguments: str) -> None:
+        self.policies = POLICIES
         command = [helm, "template", "milvus", str(chart), "--namespace", "milvus", *arguments]
-        rendered = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603
-        self.manifests: list[Manifest] = [each for each in yaml.safe_load_all(rendered) if each]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)  # noqa: S603
+        if done.returncode:
+            raise Unusable(f"{' '.join(command)}\n{done.stderr.strip()}")
+        self.manifests: list[Manifest] = [each for each in yaml.safe_load_all(done.stdout) if each]
+        if "milvus" not in {each["metadata"]["name"] for each in self.of_kind("ConfigMap")}:
+            # Of nameOverride, fullnameOverride.
+            raise Unusable(
+                "There is no ConfigMap `milvus`. Leave nameOverride and fullnameOverride unset: helm/milvus/policies, "
+                "the spreads of values-production.yaml and `milvus.uri` go by the names that the chart makes without."
+            )
 
     def of_kind(self, *kinds: str) -> list[Manifest]:
         """The manifests of these kinds."""
@@ -30,9 +47,16 @@ class Release:
 
     @property
     def config(self) -> Manifest:
-        """What Milvus reads: user.yaml over default.yaml."""
+        """What Milvus reads: user.yaml over default.yaml.
+
+        Raises:
+            Unusable: one of them is no YAML.
+        """
         (data,) = (each["data"] for each in self.of_kind("ConfigMap") if each["metadata"]["name"] == "milvus")
-        merged: Manifest = over(yaml.safe_load(data["default.yaml"]), yaml.safe_load(data["user.yaml"]))
+        try:
+            merged: Manifest = over(*(yaml.safe_load(data[name]) for name in ("default.yaml", "user.yaml")))
+        except yaml.YAMLError as error:
+            raise Unusable(f"What Milvus would read is no YAML (extraConfigFiles?): {error}") from error
         return merged
 
     @property
@@ -68,6 +92,11 @@ def pod(workload: Manifest) -> Manifest:
 def containers(workload: Manifest) -> list[Manifest]:
     """Its containers, those of the start included."""
     return [*(pod(workload).get("initContainers") or []), *pod(workload)["containers"]]
+
+
+def named(container: Manifest, what: str) -> set[str]:
+    """Of which resources a container has `requests` or `limits`; null says nothing about one."""
+    return {name for name, amount in (container["resources"].get(what) or {}).items() if amount is not None}
 
 
 def labels(manifest: Manifest) -> dict[str, str]:
@@ -125,15 +154,15 @@ def volume_at(workload: Manifest, path: str) -> str | None:
     return next((key for v in pod(workload)["volumes"] if v["name"] == name for key in v if key != "name"), None)
 
 
-def policies(kind: str) -> list[Manifest]:
-    """Our own manifests of this kind."""
-    found = (yaml.safe_load(path.read_text()) for path in sorted(POLICIES.glob("*.yaml")))
+def policies(release: Release, kind: str) -> list[Manifest]:
+    """Our own manifests of this kind, that go beside a release."""
+    found = (yaml.safe_load(path.read_text()) for path in sorted(release.policies.glob("*.yaml")))
     return [each for each in found if each["kind"] == kind]
 
 
 def budgets(release: Release) -> list[Manifest]:
     """Those of the chart and, for a cluster, our own."""
-    ours = policies("PodDisruptionBudget") if "proxy" in release.milvus else []
+    ours = policies(release, "PodDisruptionBudget") if "proxy" in release.milvus else []
     return [*release.of_kind("PodDisruptionBudget"), *ours]
 
 
