@@ -12,7 +12,8 @@ from tests.helm.rendering import NAMESPACE, ROOT, Object, Rendered, render
 NAMES: Final[Mapping[str, str]] = {"prometheus": "prometheus", "milvus": "milvus"}
 # Beside the picture: what every pod, or an operator's own rule, adds. `helm test` is a caller like any other.
 SUPPORT: Final = {("test", "gateway")}
-PORTS: Final[Mapping[str, set[int]]] = {"gateway": {8080}, "triton": {8001, 8002}, "milvus": {19530, 9091}}
+PORTS: Final[Mapping[str, set[int]]] = {"gateway": {8080, 9090}, "triton": {8001, 8002}, "milvus": {19530, 9091}}
+METRICS: Final[Mapping[str, int]] = {"gateway": 9090, "triton": 8002, "milvus": 9091}
 Flow = tuple[str, str]
 
 
@@ -85,10 +86,8 @@ def test_what_may_go_out_is_what_the_picture_draws() -> None:
 def test_no_flow_has_a_port_that_nobody_listens_on(rendered: Rendered) -> None:
     for start, end, port in _incoming(rendered):
         assert (start, end, port) == ("milvus", "milvus", 0) or port in PORTS[end]
-        if start == "prometheus":
-            assert port in {8080, 8002, 9091}
-        elif end == "triton":
-            assert port == 8001
+        if end in METRICS:
+            assert (port == METRICS[end]) is (start == "prometheus"), (start, end, port)
 
 
 def test_both_ends_of_a_flow_agree(rendered: Rendered) -> None:

@@ -10,7 +10,6 @@ from tests.helm.rendering import CHART, EXAMPLES, NEWEST, SINCE, Rendered, helm,
 
 # Defined by operators; their schemas are in no Kubernetes. `helm/check_crds.py` holds each field to the operators' own.
 CUSTOM = {
-    "ServiceMonitor": ("monitoring.coreos.com/v1", {"selector", "endpoints"}),
     "PodMonitor": ("monitoring.coreos.com/v1", {"selector", "podMetricsEndpoints"}),
     "ScaledObject": (
         "keda.sh/v1alpha1",

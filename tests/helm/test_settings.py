@@ -16,7 +16,7 @@ IN_A_POD = {
     "gateway": {
         *("VITRINE_GATEWAY__HOST", "VITRINE_GATEWAY__PORT", "VITRINE_GATEWAY__DRAIN_S"),
         *("VITRINE_GATEWAY__DEFAULT_COLLECTION", "VITRINE_MODEL__REPOSITORY", "VITRINE_TRITON__URL"),
-        "VITRINE_MILVUS__URI",
+        *("VITRINE_MILVUS__URI", "VITRINE_TELEMETRY__METRICS_HOST", "VITRINE_TELEMETRY__METRICS_PORT"),
     },
     "indexer": {
         *("VITRINE_LOCAL__STATE_DIR", "VITRINE_MODEL__REPOSITORY", "VITRINE_TRITON__URL", "VITRINE_MILVUS__URI"),
@@ -137,6 +137,7 @@ def test_every_setting_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
         "gateway.max_in_flight=0",
         "gateway.max_in_flight=many",
         "gateway.host=127.0.0.1",
+        "telemetry.metrics_port=8080",
         "milvus.token=root:Milvus",
         "search.cursor_key=secret",
     ],

@@ -47,18 +47,25 @@ def test_every_service_port_names_a_port_of_its_pods(rendered: Rendered) -> None
 
 
 def test_monitors_scrape_ports_that_are_there(rendered: Rendered) -> None:
-    for one in rendered.of("ServiceMonitor"):
-        services = [
-            service
-            for service in rendered.of("Service")
-            if one["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-        ]
-        assert len(services) == 1
-        names = {port["name"] for port in services[0]["spec"]["ports"]}
-        assert {endpoint["port"] for endpoint in one["spec"]["endpoints"]} <= names
     for one in rendered.of("PodMonitor"):
         for pod in rendered.selected(one["spec"]["selector"]["matchLabels"]):
             assert {endpoint["port"] for endpoint in one["spec"]["podMetricsEndpoints"]} <= _ports(pod).keys()
+
+
+def test_metrics_are_on_a_port_of_their_own_that_no_service_has(rendered: Rendered) -> None:
+    for component in ("gateway", "triton"):
+        (pod,) = rendered.pods_of(component)
+        assert "metrics" in _ports(pod)
+    for service in rendered.of("Service"):
+        assert "metrics" not in {port["targetPort"] for port in service["spec"]["ports"]}
+
+
+def test_the_gateway_listens_where_its_pod_says(rendered: Rendered) -> None:
+    (pod,) = rendered.pods_of("gateway")
+    told = rendered.environment(pod.spec["containers"][0])
+    listening = {"http": told["VITRINE_GATEWAY__PORT"], "metrics": told["VITRINE_TELEMETRY__METRICS_PORT"]}
+    assert {name: str(port) for name, port in _ports(pod).items()} == listening
+    assert {told["VITRINE_GATEWAY__HOST"], told["VITRINE_TELEMETRY__METRICS_HOST"]} == {"0.0.0.0"}  # noqa: S104
 
 
 def test_every_probe_asks_a_path_that_the_program_has(rendered: Rendered) -> None:
@@ -209,7 +216,7 @@ def test_a_changed_setting_makes_new_pods() -> None:
 @pytest.mark.parametrize("example", ["production-gpu", "everything"])
 def test_outsiders_reach_all_but_what_machines_ask(example: str) -> None:
     # From the routers: what FastAPI keeps of them in `app.routes` is its own affair.
-    routers = gateway._routers(Settings().gateway)
+    routers = gateway._routers(Settings())
     paths = {route.path for router in routers for route in router.routes if isinstance(route, Route)}
     assert {"/", "/app.js", "/docs", "/v1/limits"} < paths
     machines = {"/livez", "/readyz", "/metrics"}

@@ -192,13 +192,13 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* The paths that outsiders may reach: (path, type) without probes and metrics. */}}
+{{/* The paths that outsiders may reach: (path, type) without probes. */}}
 {{- define "vitrine.publicPaths" -}}
 - {path: /v1, type: Prefix}
 - {path: /docs, type: Prefix}
 - {path: /openapi.json, type: Exact}
 - {path: /media, type: Prefix}
-{{/* The page's own files, by name: a prefix of / would open /metrics to everybody. */ -}}
+{{/* The page's own files, by name: a prefix of / would open the probes to everybody. */ -}}
 {{- range list "" "api.js" "app.js" "dom.js" "icon.svg" "pictures.js" "refine.js" "state.js" "style.css" "view.js" }}
 - {path: /{{ . }}, type: Exact}
 {{- end }}

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
+from socket import socket
 
 from fastapi import APIRouter, FastAPI
 
@@ -27,9 +28,10 @@ from vitrine.gateway.pictures import Pictures
 from vitrine.gateway.remote_images.fetching import open_remote_images
 from vitrine.gateway.routes import collections, embeddings, items, limits, machines, multi_search, search, ui
 from vitrine.gateway.routes.media import media_router
+from vitrine.gateway.scraping import serve_metrics
 from vitrine.search.cursor import cursor_key
 from vitrine.search.searcher import Searcher
-from vitrine.settings import GatewaySettings, Settings
+from vitrine.settings import Settings
 from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.telemetry.tracing import open_tracing
 from vitrine.vectorstore.admin import CollectionAdmin
@@ -40,17 +42,21 @@ from vitrine.vectorstore.searcher import VectorSearcher
 from vitrine.vectorstore.writer import CollectionWriter
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics_socket: socket | None = None) -> FastAPI:
     """The whole HTTP application. Connects to nothing before its lifespan starts, and starts without its dependencies.
 
     `app.state.services` holds the `Services` while the lifespan lasts.
+
+    Args:
+        settings: all of them.
+        metrics_socket: listens on `telemetry.metrics_port`; the lifespan answers there, and closes it.
 
     Raises:
         SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used; or the key for
             cursors is too short.
     """
     release = version("vitrine")
-    routers = _routers(settings.gateway)
+    routers = _routers(settings)
     metrics = GatewayMetrics(
         version=release,
         # From the routers: what FastAPI keeps of them in `app.routes` is its own affair.
@@ -68,7 +74,13 @@ def create_app(settings: Settings) -> FastAPI:
             fresh = nullcontext() if authenticator is None else authenticator.kept_fresh()
             async with fresh, _open_services(settings, metrics) as services:
                 app.state.services = services
-                yield
+                scraped = (
+                    nullcontext()
+                    if metrics_socket is None
+                    else serve_metrics(metrics_socket, services.readiness, metrics)
+                )
+                async with scraped:
+                    yield
         finally:
             if tracing is not None:
                 tracing.close()
@@ -105,7 +117,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _routers(settings: GatewaySettings) -> list[APIRouter]:
+def _routers(settings: Settings) -> list[APIRouter]:
     """Searching first: routes are matched in this order."""
     routers = [
         search.router,
@@ -117,9 +129,12 @@ def _routers(settings: GatewaySettings) -> list[APIRouter]:
         ui.router,
         machines.router,
     ]
-    if settings.media_root is not None:
-        routers.append(media_router(settings.media_root))
-    return [*routers, docs_router(), page_router(settings.media_base_url)]
+    if settings.telemetry.metrics_port is None:
+        routers.append(machines.scrape_router)
+    gateway = settings.gateway
+    if gateway.media_root is not None:
+        routers.append(media_router(gateway.media_root))
+    return [*routers, docs_router(), page_router(gateway.media_base_url)]
 
 
 @asynccontextmanager

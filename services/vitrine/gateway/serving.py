@@ -11,6 +11,7 @@ from vitrine.embedding.tokenizer import Tokenizer
 from vitrine.errors import ModelInvalid, SettingsInvalid
 from vitrine.gateway.app import create_app
 from vitrine.gateway.draining import DrainingServer, Farewell
+from vitrine.gateway.scraping import bind_metrics_port
 from vitrine.settings import Settings, read_settings
 from vitrine.telemetry.logging import FIELDS, configure_logging
 
@@ -21,10 +22,11 @@ def serve(settings: Settings) -> None:
     """Serves until a signal.
 
     Raises:
-        SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used.
+        SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used; or the port of
+            metrics cannot be listened on.
     """
     gateway = settings.gateway
-    app = create_app(settings)
+    app = create_app(settings, bind_metrics_port(settings))
     farewell = Farewell(app)
     config = uvicorn.Config(
         farewell,

@@ -78,9 +78,13 @@ class GatewayService:
 
     @property
     def ports(self) -> tuple[Port, ...]:
-        """HTTP."""
-        gateway = self._settings.gateway
-        return (Port(gateway.port, "VITRINE_GATEWAY__PORT", "the gateway", host=gateway.host),)
+        """HTTP, and that of metrics where they have one."""
+        gateway, telemetry = self._settings.gateway, self._settings.telemetry
+        api = Port(gateway.port, "VITRINE_GATEWAY__PORT", "the gateway", host=gateway.host)
+        if telemetry.metrics_port is None:
+            return (api,)
+        setting = "VITRINE_TELEMETRY__METRICS_PORT"
+        return (api, Port(telemetry.metrics_port, setting, "the gateway's metrics", host=telemetry.metrics_host))
 
     def prepare(self) -> Launch:
         """Makes its working directory."""

@@ -1,16 +1,17 @@
 """What machines ask: probes and scrapes."""
 
-import asyncio
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from vitrine.gateway.context import RequestContext
 from vitrine.gateway.dependencies import services_of
 from vitrine.gateway.schemas.problems import NotReadyProblem, ReadyAnswer
+from vitrine.gateway.scraping import PATH, exposition
 from vitrine.gateway.shapes import json_response
 
 router = APIRouter(tags=["operation"])
+scrape_router = APIRouter(tags=["operation"])
+"""Not of the API when metrics have a port of their own."""
 
 
 @router.get("/livez")
@@ -29,11 +30,8 @@ async def readyz(request: Request) -> Response:
     return await services_of(request).readiness.response(RequestContext.of(request.scope))
 
 
-@router.get("/metrics", response_class=Response)
+@scrape_router.get(PATH, response_class=Response)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics; OpenMetrics for scrapers that ask for it."""
     services = services_of(request)
-    # So that the gauges of the dependencies are true even where nothing probes /readyz.
-    await services.readiness.checks()
-    content, content_type = await asyncio.to_thread(services.metrics.exposition, request.headers.get("accept", ""))
-    return Response(content, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+    return await exposition(services.readiness, services.metrics, request.headers.get("accept", ""))

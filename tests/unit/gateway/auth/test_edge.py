@@ -200,7 +200,7 @@ def _routes(api: Api) -> list[tuple[str, str]]:
     """Method and path template of everything below /v1/, documented or not."""
     return sorted(
         (method, route.path)  # type: ignore[attr-defined]
-        for router in _routers(api.settings.gateway)
+        for router in _routers(api.settings)
         for route in router.routes
         if route.path.startswith("/v1/")  # type: ignore[attr-defined]
         for method in route.methods  # type: ignore[attr-defined]
