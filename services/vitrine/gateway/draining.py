@@ -6,6 +6,7 @@ one between two requests loses the request that its client writes at that moment
 
 import asyncio
 import logging
+import select
 import signal
 import socket
 import time
@@ -15,6 +16,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from vitrine.gateway.dependencies import Services
 
@@ -24,7 +26,7 @@ logger = logging.getLogger(__name__)
 _NOTICE_S: Final = 1.0
 # Kept connections are closed when they were silent for so long after the signal. What is in use is told by its next
 # answer; the chance that one which was not is taken up in that very moment gets smaller with the time.
-_SILENCE_S: Final = 3.0
+_SILENCE_S: Final = 5.0
 _POLL_S: Final = 0.05
 
 
@@ -104,14 +106,32 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Takes no new connections, lets those that there are end by themselves, then closes what is silent and waits
-        for the rest."""
+        """Takes no new connections and lets those that there are end by themselves; after a while closes the silent."""
         for server in self.servers:
             server.close()
         began = time.monotonic()
         drain_s = self.config.timeout_graceful_shutdown or 0
-        silent_at = min((began if self._told_at is None else self._told_at) + self._silence_s, began + drain_s)
-        while self.server_state.connections and not self.force_exit and time.monotonic() < silent_at:  # noqa: ASYNC110 - nobody tells
+        silent_at = (began if self._told_at is None else self._told_at) + self._silence_s
+        while self.server_state.connections and not self.force_exit and time.monotonic() < began + drain_s:
+            if time.monotonic() >= silent_at:
+                self._close_silent()
             await asyncio.sleep(_POLL_S)
-        self.config.timeout_graceful_shutdown = max(0, round(began + drain_s - time.monotonic()))
+        # What the connections left: tasks that outlive theirs. Never 0 s where there is time, which would be an error.
+        left_s = began + drain_s - time.monotonic()
+        self.config.timeout_graceful_shutdown = min(drain_s, max(1, round(left_s)))
         await super().shutdown(sockets)
+
+    def _close_silent(self) -> None:
+        """Closes connections that wait for a request of which not even a part has come."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, HttpToolsProtocol) and not _is_busy(connection):
+                connection.shutdown()
+
+
+def _is_busy(connection: HttpToolsProtocol) -> bool:
+    """Whether an answer is due, or bytes that this process has not read yet: on a loaded machine it may be late."""
+    if connection.cycle is not None and not connection.cycle.response_complete:
+        return True
+    arrived = select.poll()
+    arrived.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(arrived.poll(0))

@@ -37,7 +37,13 @@ class Served:
         self.application = Slow()
         farewell = Farewell(self.application)
         config = uvicorn.Config(
-            farewell, port=self.port, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=drain_s
+            farewell,
+            port=self.port,
+            http="httptools",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            timeout_graceful_shutdown=drain_s,
         )
         self.server = DrainingServer(config, FastAPI(), farewell, notice_s=notice_s, silence_s=silence_s)
         self.ended = asyncio.create_task(self.server._serve())
@@ -106,6 +112,20 @@ async def test_a_connection_that_stays_silent_is_closed_and_holds_nothing_up() -
         assert await reader.read() == b""
         await served.ended
     writer.close()
+
+
+async def test_a_request_that_arrived_but_was_not_read_yet_keeps_its_connection() -> None:
+    served = Served()
+    served.application.may_answer.set()
+    reader, writer = await served.dial()
+    writer.write(REQUEST)
+    await head_of(reader)
+    writer.write(REQUEST)  # at once in the kernel's buffer; the loop has had no turn to read it
+    served.server._close_silent()
+    assert (await head_of(reader))[0] == b"HTTP/1.1 200 OK"
+    served.signal()
+    writer.close()
+    await served.ended
 
 
 async def test_without_time_to_drain_a_silent_connection_is_not_waited_for() -> None:
