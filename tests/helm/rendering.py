@@ -86,18 +86,23 @@ def helm(*arguments: str) -> str:
     Raises:
         HelmFailed: with what it said.
     """
-    done = subprocess.run([_binary(), *arguments], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([binary("helm"), *arguments], capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         raise HelmFailed(done.stderr)
     return done.stdout
 
 
 @cache
-def _binary() -> str:
-    wanted = os.environ.get("HELM", str(ROOT / ".tools" / "helm"))
-    found = shutil.which(wanted) or shutil.which("helm")
+def binary(name: str) -> str:
+    """Where helm or kubectl is.
+
+    Raises:
+        HelmFailed: nowhere.
+    """
+    wanted = os.environ.get(name.upper(), str(ROOT / ".tools" / name))
+    found = shutil.which(wanted) or shutil.which(name)
     if found is None:
-        raise HelmFailed("There is no helm: `python requirements/cluster-tools.py` gets one.")
+        raise HelmFailed(f"There is no {name}: `python requirements/cluster-tools.py` gets one.")
     return found
 
 
