@@ -208,7 +208,10 @@ class TelemetrySettings(_Section):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     log_queries: bool = Field(False, description="Write query texts into logs (they may be personal data).")
     otlp_endpoint: str = Field("", description="OTLP/HTTP traces endpoint; empty: tracing is off and costs nothing.")
-    sample_ratio: float = Field(0.01, ge=0, le=1, description="Share of requests traced when no caller decided.")
+    sample_ratio: float = Field(0.01, ge=0, le=1, description="Share of requests traced, and of batches of a run.")
+    trust_caller_sampling: bool = Field(
+        False, description="A caller that sends a W3C `traceparent` decides by its flag whether its request is traced."
+    )
     metrics_host: str = Field("127.0.0.1", description="Address on which `metrics_port` listens.")
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port of `/metrics` alone; unset: on the gateway's port, beside the API."

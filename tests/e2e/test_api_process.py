@@ -9,15 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import psutil
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.e2e.conftest import OpenGateway
 from tests.fixtures.serving import RunningGateway, eventually
@@ -192,54 +189,3 @@ def test_a_port_in_use_is_said_so(open_gateway: OpenGateway) -> None:
     assert second.returncode == 3
     assert "address already in use" in second.stdout
     assert "Traceback" not in second.stdout + second.stderr
-
-
-class _Collector(BaseHTTPRequestHandler):
-    """An OTLP receiver that keeps what it gets."""
-
-    spans: list[Any]
-
-    def do_POST(self) -> None:
-        request = ExportTraceServiceRequest()
-        request.ParseFromString(self.rfile.read(int(self.headers["content-length"])))
-        for resource in request.resource_spans:
-            for scope in resource.scope_spans:
-                type(self).spans.extend(scope.spans)
-        self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's own name
-        """Keeps the test's output clean."""
-
-
-@pytest.fixture
-def collector() -> Iterator[ThreadingHTTPServer]:
-    handler = type("Collector", (_Collector,), {"spans": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join(timeout=10)
-
-
-@pytest.mark.usefixtures("shop")
-def test_a_callers_trace_goes_on_through_the_stages(open_gateway: OpenGateway, collector: ThreadingHTTPServer) -> None:
-    endpoint = f"http://127.0.0.1:{collector.server_port}/v1/traces"
-    gateway = open_gateway({"VITRINE_TELEMETRY__OTLP_ENDPOINT": endpoint, "VITRINE_TELEMETRY__SAMPLE_RATIO": "0"})
-    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-    headers = {"traceparent": f"00-{trace}-{parent}-01"}
-    response = gateway.http.post(PATH, json={"query": "dress"}, headers=headers)
-    assert response.status_code == 200
-    assert response.headers["x-trace-id"] == trace
-    assert gateway.search("not sampled").status_code == 200
-    gateway.terminate()
-    assert gateway.wait_ended() == 0
-    spans = {span.name: span for span in collector.RequestHandlerClass.spans}  # type: ignore[attr-defined]
-    assert set(spans) == {"POST /v1/collections/{alias}/search", "tokenize", "embed", "search"}
-    assert {span.trace_id.hex() for span in spans.values()} == {trace}
-    server = spans.pop("POST /v1/collections/{alias}/search")
-    assert server.parent_span_id.hex() == parent
-    assert {span.parent_span_id for span in spans.values()} == {server.span_id}
-    assert trace in gateway.log.read_text()

@@ -16,6 +16,7 @@ from vitrine.embedding.single_flight import SingleFlight
 from vitrine.embedding.tokenizer import TokenIds
 from vitrine.settings import Settings
 from vitrine.telemetry.metrics import CacheOutcome, EmbeddingCacheMetrics, QueryKind
+from vitrine.telemetry.spans import annotate, recording
 from vitrine.telemetry.stages import Stage, StageClock
 
 # Hashed on the spot up to this size (a quarter of a millisecond); larger pictures go to the threads that decode, so
@@ -99,6 +100,10 @@ class CachingEncoder(Encoder):
                 absent.add(content)
                 outcome = CacheOutcome.MISS
             self._metrics.outcomes[kind, outcome].inc()
+        if recording() is not None:
+            annotate(
+                {"vitrine.cache.asked": len(contents), "vitrine.cache.hits": sum(one in found for one in contents)}
+            )
         return found
 
     async def _embed_text(self, text: str, tokens: TokenIds, deadline: Deadline) -> Embedded:

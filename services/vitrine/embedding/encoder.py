@@ -17,6 +17,7 @@ from vitrine.embedding.tokenizer import TokenIds, Tokenizer, check_query, pad_to
 from vitrine.embedding.triton import TritonClient
 from vitrine.errors import DeadlineExceeded, EncoderUnavailable, InvalidInput
 from vitrine.settings import Settings
+from vitrine.telemetry.spans import span
 from vitrine.telemetry.stages import Stage, StageClock
 
 # A rolling update can put another model behind the same address without one failed call, so agreement is asked for
@@ -172,7 +173,7 @@ class Encoder:
             self._agreement = asyncio.create_task(self.check_contract(Deadline.after(_AGREEMENT_S)))
             # Read here too, since every waiter may have given up by the time it fails.
             self._agreement.add_done_callback(lambda task: task.cancelled() or task.exception())
-        with deadline.bounding("asking Triton which model it serves"):
+        with span("contract check"), deadline.bounding("asking Triton which model it serves"):
             async with asyncio.timeout(deadline.remaining()):
                 try:
                     await asyncio.shield(self._agreement)

@@ -7,6 +7,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from vitrine.domain import Deadline
 from vitrine.errors import DeadlineExceeded
+from vitrine.telemetry.spans import TraceContext, link_to, recording
 
 Answer = TypeVar("Answer")
 Key = TypeVar("Key", bound=Hashable)
@@ -19,11 +20,13 @@ class _Flight(Generic[Answer]):
 
     Args:
         deadline: of whoever began it.
+        trace: of whoever began it, where that is recorded.
         waiting: how many want its answer.
     """
 
     task: asyncio.Task[Answer]
     deadline: Deadline
+    trace: TraceContext | None
     waiting: int = 0
 
 
@@ -53,7 +56,7 @@ class SingleFlight(Generic[Key, Answer]):
         """
         answers: dict[Key, Answer] = {}
         while missing := [key for key in works if key not in answers]:
-            joined = {key: self._flights.get(key) or self._begin(key, works[key], deadline) for key in missing}
+            joined = {key: self._join(key) or self._begin(key, works[key], deadline) for key in missing}
             await self._wait(joined, deadline)
             for key, flight in joined.items():
                 if flight.task.done() and not _was_hurried(flight, deadline):
@@ -62,6 +65,13 @@ class SingleFlight(Generic[Key, Answer]):
                 raise DeadlineExceeded(f"The request ran out of time while {doing}.")
         return answers
 
+    def _join(self, key: Key) -> _Flight[Answer] | None:
+        """Work under way. What it does is in the trace of whoever began it, so this one is linked with that."""
+        flight = self._flights.get(key)
+        if flight is not None:
+            link_to(flight.trace)
+        return flight
+
     def _begin(self, key: Key, work: Work[Answer], deadline: Deadline) -> _Flight[Answer]:
         async def fly() -> Answer:
             try:
@@ -69,7 +79,7 @@ class SingleFlight(Generic[Key, Answer]):
             finally:
                 self._land(key, flight)
 
-        flight = _Flight(asyncio.create_task(fly()), deadline)
+        flight = _Flight(asyncio.create_task(fly()), deadline, recording())
         # Read here too: everyone may have left by the time it fails.
         flight.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._flights[key] = flight

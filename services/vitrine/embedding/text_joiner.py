@@ -7,7 +7,9 @@ mixture makes full batches, with one copy of the model and fewer calls: see docs
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vitrine.domain import Deadline, Vectors
+from vitrine.telemetry.spans import TraceContext, current_trace, link_to, recording, resumed, span
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 Infer: TypeAlias = Callable[[Ids, Deadline], Awaitable[Vectors]]
@@ -28,6 +31,7 @@ class _Waiting:
     ids: Ids
     deadline: Deadline
     answer: asyncio.Future[Vectors]
+    trace: TraceContext | None
 
 
 class TextJoiner:
@@ -58,12 +62,13 @@ class TextJoiner:
             Whatever `infer` raises, for every text of the call.
         """
         left = deadline.remaining()
-        waiting = _Waiting(ids, deadline, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(ids, deadline, asyncio.get_running_loop().create_future(), current_trace())
         length = ids.shape[1]
         self._queues[length].append(waiting)
         if self._senders[length] < self._under_way:
             self._senders[length] += 1
-            task = asyncio.create_task(self._send(length))
+            # In no request's context: the task goes on for others when the text that began it has its answer.
+            task = asyncio.create_task(self._send(length), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         with deadline.bounding("waiting for the embedding of a text"):
@@ -74,7 +79,8 @@ class TextJoiner:
         """Calls for as long as texts of the length wait."""
         try:
             while batch := self._take(length):
-                await self._answer(batch)
+                with resumed(_leading(batch)), _joined(batch):
+                    await self._answer(batch)
         finally:
             self._senders[length] -= 1
 
@@ -105,3 +111,26 @@ class TextJoiner:
             if not waiting.answer.done():
                 waiting.answer.set_result(vectors[start:end])
             start = end
+
+
+def _leading(batch: Sequence[_Waiting]) -> TraceContext | None:
+    """The trace that a call belongs to: of the first text that is traced, else of the first."""
+    traces = [waiting.trace for waiting in batch if waiting.trace is not None]
+    return next((trace for trace in traces if trace.span is not None), traces[0] if traces else None)
+
+
+@contextmanager
+def _joined(batch: Sequence[_Waiting]) -> Iterator[None]:
+    """A span around a call for several texts, which is in one of their traces and linked with all the others."""
+    leading = recording()
+    if leading is None or len(batch) == 1:
+        yield
+        return
+    others = [waiting.trace for waiting in batch if waiting.trace is not None and waiting.trace is not leading]
+    rows = sum(len(waiting.ids) for waiting in batch)
+    with span("joined batch", {"vitrine.texts": len(batch), "vitrine.batch_size": rows}, links=others):
+        joined = current_trace()
+        for other in others:
+            with resumed(other):
+                link_to(joined)
+        yield

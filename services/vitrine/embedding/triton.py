@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from vitrine.errors import (
     VitrineError,
 )
 from vitrine.settings import TritonSettings
-from vitrine.telemetry.tracing import current_traceparent
+from vitrine.telemetry.spans import recording, span, trace_headers
 
 # tritonclient drops its own defaults as soon as channel_args are given, so message sizes are set again: the largest
 # message is a batch of pictures (32 x 224 x 224 x 3 bytes = 4.6 MiB).
@@ -40,6 +40,7 @@ _CHANNEL_ARGS = [
 ]
 
 _OUTPUT = "embedding"
+_SERVICE, _INFER = "inference.GRPCInferenceService", "ModelInfer"
 
 
 class TritonClient:
@@ -99,7 +100,7 @@ class TritonClient:
         timeout = deadline.within(self._settings.timeout_s)
         tensor_in = InferInput(input_name, list(tensor.shape), datatype)
         tensor_in.set_data_from_numpy(tensor)
-        with _vendor_errors(model):
+        with _infer_span(model, tensor.shape), _vendor_errors(model):
             result = await self._client.infer(
                 model,
                 [tensor_in],
@@ -108,7 +109,8 @@ class TritonClient:
                 # frees this coroutine when Triton itself is stuck.
                 timeout=max(1, int(timeout * 1_000_000)),
                 client_timeout=timeout,
-                headers=_trace_headers(),
+                # Triton records whatever comes with a context, whether or not it says that it is sampled.
+                headers=dict(trace_headers(sampled_only=True)) or None,
             )
             vectors = result.as_numpy(_OUTPUT)
         if vectors is None or vectors.ndim != 2 or len(vectors) != len(tensor) or not np.isfinite(vectors).all():
@@ -117,10 +119,20 @@ class TritonClient:
         return np.asarray(vectors, dtype=np.float32)
 
 
-def _trace_headers() -> dict[str, str] | None:
-    """Lets Triton's own spans join the trace of the request; None while tracing is off."""
-    traceparent = current_traceparent()
-    return None if traceparent is None else {"traceparent": traceparent}
+def _infer_span(model: str, shape: tuple[int, ...]) -> AbstractContextManager[None]:
+    """The call as OpenTelemetry names remote calls; Triton's own spans are inside it."""
+    if recording() is None:
+        return nullcontext()
+    attributes: dict[str, str | int] = {
+        "rpc.system": "grpc",
+        "rpc.service": _SERVICE,
+        "rpc.method": _INFER,
+        "vitrine.model": model,
+        "vitrine.batch_size": shape[0],
+    }
+    if model == TEXT_MODEL:
+        attributes["vitrine.text_length"] = shape[1]
+    return span(f"{_SERVICE}/{_INFER}", attributes, kind="client")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ class RequestContext:
         request_id: the caller's, or a new one.
         clock: times of the stages; starts anew when the body is complete, since its way here is not our work.
         trace_id: None when tracing is off.
+        trace_sampled: the trace is recorded, so that whoever has its id can look it up.
         principal: who asks; None where no route of the API is meant.
         allowance: what the caller's requests are taken from; None when nothing limits them.
         failure: the error that was answered, if any.
@@ -29,6 +30,7 @@ class RequestContext:
     request_id: str
     clock: StageClock
     trace_id: str | None = None
+    trace_sampled: bool = False
     principal: Principal | None = None
     allowance: TokenBucket | None = None
     failure: VitrineError | None = None

@@ -4,8 +4,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import Final
 
@@ -14,16 +14,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vitrine.errors import InternalError, VitrineError
 from vitrine.gateway.context import RequestContext
 from vitrine.gateway.errors import answer_of, problem_response
-from vitrine.telemetry.logging import FIELDS, REQUEST_ID, TRACE_ID
+from vitrine.gateway.request_span import describe_request, request_span
+from vitrine.telemetry.logging import FIELDS, REQUEST_ID
 from vitrine.telemetry.metrics import UNMATCHED, GatewayMetrics
+from vitrine.telemetry.spans import add_event, recording
 from vitrine.telemetry.stages import StageClock
-from vitrine.telemetry.tracing import Tracing, trace_id_of
+from vitrine.telemetry.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
 _SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 QUIET_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics"})
-"""Asked every few seconds by machines; their lines are written at DEBUG while all is well."""
+"""Asked every few seconds by machines: never traced, and their lines are written at DEBUG while all is well."""
 
 SECURITY_HEADERS: Final[Mapping[bytes, bytes]] = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
@@ -53,15 +55,13 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = RequestContext(_request_id(scope), StageClock(self._tracing))
+        context = RequestContext(_request_id(scope), StageClock())
         context.attach(scope)
         token = REQUEST_ID.set(context.request_id)
         try:
-            if self._tracing is None:
+            tracing = None if scope["path"] in QUIET_ROUTES else self._tracing
+            with nullcontext() if tracing is None else request_span(tracing, scope, context):
                 await self._observed(scope, receive, send, context)
-            else:
-                with _traced(self._tracing, scope, context):
-                    await self._observed(scope, receive, send, context)
         finally:
             REQUEST_ID.reset(token)
 
@@ -91,6 +91,7 @@ class Observe:
     async def _answer(self, error: VitrineError, status: int, scope: Scope, receive: Receive, send: Send) -> None:
         context = RequestContext.of(scope)
         context.failure = error
+        add_event("refused", {"code": error.code})
         # Once an answer has begun, all that is left is to end it early, which the server makes visible to the caller.
         if status == 0:
             await problem_response(error, context)(scope, receive, send)
@@ -101,6 +102,8 @@ class Observe:
         self._metrics.observe_stages(context.clock.seconds)
         if context.failure is not None:
             self._metrics.count_error(context.failure.code)
+        if (trace := recording()) is not None:
+            describe_request(trace, scope["method"], route or UNMATCHED, status, context.failure)
         level = logging.DEBUG if route in QUIET_ROUTES and status < 400 else logging.INFO
         if not logger.isEnabledFor(level):
             return
@@ -134,24 +137,6 @@ def _with_headers(headers: Iterable[tuple[bytes, bytes]], context: RequestContex
         own.append((b"x-trace-id", context.trace_id.encode()))
     own.extend(item for item in SECURITY_HEADERS.items() if item[0] not in present)
     return [*sent, *own]
-
-
-@contextmanager
-def _traced(tracing: Tracing, scope: Scope, context: RequestContext) -> Iterator[None]:
-    """One server span around a request; it learns its name from the route, which is known only at the end."""
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    with tracing.server_span(scope["method"], headers) as span:
-        context.trace_id = trace_id_of(span)
-        token = TRACE_ID.set(context.trace_id)
-        try:
-            yield
-        finally:
-            route = _route_of(scope) or UNMATCHED
-            span.update_name(f"{scope['method']} {route}")
-            span.set_attributes({"http.request.method": scope["method"], "http.route": route})
-            if context.failure is not None:
-                span.set_attribute("error.type", context.failure.code)
-            TRACE_ID.reset(token)
 
 
 def _told(failure: VitrineError) -> dict[str, object]:

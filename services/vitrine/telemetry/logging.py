@@ -9,12 +9,10 @@ from typing import IO
 import orjson
 
 from vitrine.settings import TelemetrySettings
+from vitrine.telemetry.spans import current_trace
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("vitrine_request_id", default=None)
 """Id of the request this code works for; every log line written meanwhile carries it."""
-
-TRACE_ID: ContextVar[str | None] = ContextVar("vitrine_trace_id", default=None)
-"""Id of the trace this code belongs to, for the log lines likewise; None when tracing is off."""
 
 FIELDS = "vitrine_fields"
 """Key of `extra` whose mapping is merged into the line: `logger.info("...", extra={FIELDS: {"rows": 3}})`."""
@@ -35,8 +33,8 @@ class JsonFormatter(logging.Formatter):
         }
         if (request_id := REQUEST_ID.get()) is not None:
             line["request_id"] = request_id
-        if (trace_id := TRACE_ID.get()) is not None:
-            line["trace_id"] = trace_id
+        if (trace := current_trace()) is not None:
+            line["trace_id"] = trace.trace_id
         line.update(getattr(record, FIELDS, {}))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from vitrine.telemetry.tracing import Tracing
+from vitrine.telemetry.spans import span
 
 
 class Stage(StrEnum):
@@ -22,13 +22,11 @@ class Stage(StrEnum):
 class StageClock:
     """Adds up wall seconds by stage. One per request; not shared between tasks that run at the same time.
 
-    Args:
-        tracing: where each stage also becomes a span; None: stages are only timed.
+    Where the request is traced, each stage is a span of it too.
     """
 
-    def __init__(self, tracing: Tracing | None = None) -> None:
+    def __init__(self) -> None:
         self._started = time.perf_counter()
-        self._tracing = tracing
         self.seconds: dict[Stage, float] = {}
 
     @contextmanager
@@ -36,11 +34,8 @@ class StageClock:
         """Adds the time of the block to `stage`, also when the block raises."""
         began = time.perf_counter()
         try:
-            if self._tracing is None:
+            with span(stage):
                 yield
-            else:
-                with self._tracing.stage_span(stage):
-                    yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 

@@ -1,100 +1,186 @@
-"""OpenTelemetry spans: set up only when an endpoint is configured; otherwise nothing of OpenTelemetry is imported."""
+"""OpenTelemetry: set up only when an endpoint is configured; otherwise nothing of it is imported."""
 
-from collections.abc import Iterator, Mapping
+import random
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, Final
 
 from vitrine.settings import TelemetrySettings
+from vitrine.telemetry.spans import Attributes, Kind, TraceContext, end, resumed, without_span
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
-# Spans that wait for a slow collector are dropped above this many, so that tracing never grows the process.
-_QUEUE_SPANS = 2048
-# Longest one export may take, the last one at exit included.
-_EXPORT_TIMEOUT_S = 5.0
+    from vitrine.telemetry.exporting import OnDropped
 
-_traceparent: ContextVar[str | None] = ContextVar("vitrine_traceparent", default=None)
-
-
-def current_traceparent() -> str | None:
-    """The W3C `traceparent` of the span this code runs in, to be sent along with a call; None when tracing is off."""
-    return _traceparent.get()
+# Longest one export may take; and longest a process waits at its end for the last one, whatever the collector does.
+_EXPORT_TIMEOUT_S: Final = 5.0
+_CLOSE_TIMEOUT_S: Final = 3.0
+# A trace of a run over millions of products must stay one that can be looked at, also when all of it is sampled.
+_MOST_CHOSEN: Final = 1_000
+# What W3C lets a sender of `tracestate` rely on; longer ones may be cut by anybody.
+_TRACESTATE_CHARACTERS: Final = 512
+_SAMPLED: Final = 1
 
 
 class Tracing:
-    """Opens spans. An owner that has no `Tracing` skips tracing altogether.
+    """Begins traces. An owner that has no `Tracing` skips tracing altogether.
 
     Args:
         provider: where finished spans go.
+        ratio: share of equal steps of a run that are recorded.
     """
 
-    def __init__(self, provider: "TracerProvider") -> None:
+    def __init__(self, provider: "TracerProvider", ratio: float) -> None:
+        from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._provider = provider
+        self._ratio = ratio
+        self._chosen = 0
         self._tracer = provider.get_tracer("vitrine")
-        self._propagator = TraceContextTextMapPropagator()
+        self._extract = TraceContextTextMapPropagator().extract
+        self._inside = set_span_in_context
+        self._link = Link
+        self._kinds = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
+        self._failed = Status(StatusCode.ERROR)
 
     @contextmanager
-    def server_span(self, name: str, headers: Mapping[str, str]) -> Iterator["Span"]:
+    def server_span(self, name: str, headers: Mapping[str, str]) -> Iterator[TraceContext]:
         """A span of one incoming request, child of the caller's when `headers` carry a W3C context."""
-        from opentelemetry.trace import SpanKind
-
-        parent = self._propagator.extract(headers)
-        with self._tracer.start_as_current_span(name, context=parent, kind=SpanKind.SERVER) as span, _published(span):
-            yield span
+        context = self._begin(name, "server", self._extract(headers), None, ())
+        with resumed(context):
+            try:
+                yield context
+            finally:
+                end(context)
 
     @contextmanager
-    def stage_span(self, name: str) -> Iterator[None]:
-        """A span of one stage inside the current one."""
-        with self._tracer.start_as_current_span(name) as span, _published(span):
-            yield
+    def run_span(self, name: str, attributes: Attributes | None = None) -> Iterator[TraceContext]:
+        """The span of a run of a batch process, in a trace of its own. Always recorded: runs are few."""
+        from opentelemetry.context import Context
+
+        self._chosen = 0
+        context = self._begin(name, "internal", Context(), attributes, ())
+        with resumed(context):
+            try:
+                yield context
+            except BaseException as error:
+                end(context, error)
+                raise
+            end(context)
+
+    def begin(
+        self, name: str, kind: Kind, parent: "Span", attributes: Attributes | None, links: Sequence[TraceContext]
+    ) -> TraceContext:
+        """A new span inside `parent`; whoever begins it ends it."""
+        return self._begin(name, kind, self._inside(parent), attributes, links)
+
+    def chooses(self) -> bool:
+        """Whether the next of many equal steps shall be recorded."""
+        if self._chosen >= _MOST_CHOSEN or random.random() >= self._ratio:
+            return False
+        self._chosen += 1
+        return True
+
+    def unsampled(self, context: TraceContext) -> TraceContext:
+        """The same place in a trace, for work of which nothing is recorded."""
+        return context if context.span is None else without_span(context, _headers(context.span, sampled=False))
+
+    def mark_failed(self, span: "Span", error_type: str) -> None:
+        """Gives a span the state of an error, and its type by OpenTelemetry's name for that."""
+        span.set_attribute("error.type", error_type)
+        span.set_status(self._failed)
 
     def close(self) -> None:
         """Sends what is left, for at most a few seconds."""
-        self._provider.shutdown()
+        # The SDK would wait half a minute for a collector that does not answer. Its thread does not hold up the exit.
+        closing = Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_TIMEOUT_S)
+
+    def _begin(
+        self,
+        name: str,
+        kind: Kind,
+        parent: "Context",
+        attributes: Attributes | None,
+        links: Sequence[TraceContext],
+    ) -> TraceContext:
+        span = self._tracer.start_span(
+            name,
+            parent,
+            self._kinds[kind],
+            attributes,
+            [self._link(other.span.get_span_context()) for other in links if other.span is not None],
+        )
+        sampled = span.is_recording()
+        trace_id = f"{span.get_span_context().trace_id:032x}"
+        return TraceContext(trace_id, _headers(span, sampled=sampled), self, span if sampled else None)
 
 
-def open_tracing(settings: TelemetrySettings, service: str, version: str) -> Tracing | None:
-    """Tracing to the configured OTLP/HTTP endpoint, or None when there is no endpoint."""
+def open_tracing(
+    settings: TelemetrySettings, service: str, version: str, on_dropped: "OnDropped | None" = None
+) -> Tracing | None:
+    """Tracing to the configured OTLP/HTTP endpoint, or None when there is no endpoint.
+
+    Args:
+        service: name of this process in traces.
+        version: of the product.
+        on_dropped: told of spans that never reach the collector.
+    """
     if not settings.otlp_endpoint:
         return None
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, timeout=_EXPORT_TIMEOUT_S)
-    return tracing_to(exporter, settings.sample_ratio, service, version)
+    return tracing_to(exporter, settings, service, version, on_dropped)
 
 
-def tracing_to(exporter: "SpanExporter", sample_ratio: float, service: str, version: str) -> Tracing:
-    """Tracing to any exporter. A caller's sampling decision wins; `sample_ratio` is for requests that carry none."""
+def tracing_to(
+    exporter: "SpanExporter",
+    settings: TelemetrySettings,
+    service: str,
+    version: str,
+    on_dropped: "OnDropped | None" = None,
+) -> Tracing:
+    """Tracing to any exporter."""
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+    from vitrine.telemetry.exporting import BoundedExport
+    from vitrine.telemetry.sampling import EdgeSampler
 
     provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
-        resource=Resource.create({"service.name": service, "service.version": version}),
+        sampler=EdgeSampler(settings.sample_ratio, trust_callers=settings.trust_caller_sampling),
+        resource=Resource.create(
+            {"service.name": service, "service.version": version, "host.name": socket.gethostname()}
+        ),
         shutdown_on_exit=False,
     )
-    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=_QUEUE_SPANS))
-    return Tracing(provider)
+    provider.add_span_processor(BoundedExport(exporter, on_dropped or _ignored))
+    return Tracing(provider, settings.sample_ratio)
 
 
-def trace_id_of(span: "Span") -> str:
-    """The trace's id as the 32 hexadecimal digits of the W3C header."""
-    return f"{span.get_span_context().trace_id:032x}"
+def _ignored(reason: str, spans: int) -> None:
+    """Nobody counts."""
 
 
-@contextmanager
-def _published(span: "Span") -> Iterator[None]:
+def _headers(span: "Span", *, sampled: bool) -> tuple[tuple[str, str], ...]:
+    """W3C's headers of a span.
+
+    Of the flags only `sampled` is passed on: servers of before 2023 take a context with the newer flag "random" for
+    malformed, and begin a trace of their own.
+    """
     context = span.get_span_context()
-    token = _traceparent.set(f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}")
-    try:
-        yield
-    finally:
-        _traceparent.reset(token)
+    flags = _SAMPLED if sampled else 0
+    traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"
+    state = context.trace_state.to_header() if context.trace_state else ""
+    if not state or len(state) > _TRACESTATE_CHARACTERS:
+        return (("traceparent", traceparent),)
+    return (("traceparent", traceparent), ("tracestate", state))

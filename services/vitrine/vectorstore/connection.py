@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from pymilvus.client.utils import check_status
 from vitrine.domain import Deadline
 from vitrine.errors import VectorStoreUnavailable
 from vitrine.settings import MIB, MilvusSettings
+from vitrine.telemetry.spans import Attributes, annotate, recording, span, trace_headers
 from vitrine.vectorstore.vendor_errors import vendor_errors
 
 __all__ = ["MAX_MESSAGE_BYTES", "MilvusConnection", "vendor_errors"]
@@ -83,7 +85,16 @@ class MilvusConnection:
     ) -> None:
         await self.close()
 
-    async def call(self, method: str, request: Any, *, seconds: float, doing: str, collection: str = "") -> Any:
+    async def call(
+        self,
+        method: str,
+        request: Any,
+        *,
+        seconds: float,
+        doing: str,
+        collection: str = "",
+        attributes: Attributes | None = None,
+    ) -> Any:
         """One remote call by its name in Milvus's protocol; what the hot paths use.
 
         The client's own methods spend 0.4 ms on turning twenty hits into dictionaries, and pack rows one by one.
@@ -94,6 +105,7 @@ class MilvusConnection:
             seconds: the longest it may take; also sent to the server.
             doing: see `vendor_errors`.
             collection: see `vendor_errors`.
+            attributes: of the call's span, where the request is traced.
 
         Returns:
             The answer's protobuf message, its status checked.
@@ -101,13 +113,36 @@ class MilvusConnection:
         Raises:
             VitrineError: see `vendor_errors`.
         """
-        with vendor_errors(doing, collection=collection, timeout=seconds):
+        with (
+            self.call_span(method, collection, attributes),
+            vendor_errors(doing, collection=collection, timeout=seconds),
+        ):
             stub = self._handler._async_stub  # noqa: SLF001
             if stub is None:
                 raise VectorStoreUnavailable("The connection to Milvus is closed.")
-            answer = await getattr(stub, method)(request, timeout=seconds, metadata=self._metadata)
+            # Milvus's own spans join the trace by these, when it exports any, and when the trace is sampled.
+            metadata = (*self._metadata, *trace_headers())
+            answer = await getattr(stub, method)(request, timeout=seconds, metadata=metadata)
             check_status(getattr(answer, "status", answer))
+            if recording() is not None:
+                annotate(_measures(request, answer))
         return answer
+
+    def call_span(
+        self, operation: str, collection: str, attributes: Attributes | None = None
+    ) -> AbstractContextManager[None]:
+        """The span of a call, by OpenTelemetry's names for databases."""
+        if recording() is None:
+            return nullcontext()
+        said: dict[str, str | int | float | bool] = {
+            "db.system.name": "milvus",
+            "db.namespace": self.settings.database,
+            "db.operation.name": operation,
+            **(attributes or {}),
+        }
+        if collection:
+            said["db.collection.name"] = collection
+        return span(f"{operation} {collection}".rstrip(), said, kind="client")
 
     async def server_version(self, deadline: Deadline | None = None) -> str:
         """Such as "2.3.5": whatever build suffix the server adds is left out.
@@ -121,6 +156,18 @@ class MilvusConnection:
         with vendor_errors("tell its version", timeout=timeout):
             version = str(await self.client.get_server_version(timeout=timeout))
         return version.removeprefix("v").split("-")[0]
+
+
+def _measures(request: Any, answer: Any) -> dict[str, str | int | float | bool]:
+    """How much was asked and answered: vectors of a search, rows of a write, hits."""
+    measures: dict[str, str | int | float | bool] = {}
+    asked = getattr(request, "nq", 0) or getattr(request, "num_rows", 0)
+    if asked:
+        measures["db.operation.batch.size"] = asked
+    results = getattr(answer, "results", None)
+    if results is not None and hasattr(results, "topks"):
+        measures["db.response.returned_rows"] = sum(results.topks)
+    return measures
 
 
 def single_attempt_handler() -> Any:

@@ -134,7 +134,12 @@ class VectorSearcher:
             request = search_request(collection, queries, count, skipped, settings, output, expression)
             seconds = deadline.within(self._connection.settings.search_timeout_s)
             answer = await self._connection.call(
-                "Search", request, seconds=seconds, doing="search", collection=collection
+                "Search",
+                request,
+                seconds=seconds,
+                doing="search",
+                collection=collection,
+                attributes={"vitrine.index": index.index_type, "vitrine.k": count},
             )
             return answer.results
 

@@ -5,9 +5,11 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from vitrine.settings import TelemetrySettings
-from vitrine.telemetry.logging import FIELDS, REQUEST_ID, TRACE_ID, configure_logging
+from vitrine.telemetry.logging import FIELDS, REQUEST_ID, configure_logging
+from vitrine.telemetry.tracing import tracing_to
 
 
 @pytest.fixture
@@ -37,13 +39,15 @@ def test_a_line_is_one_json_object(log: io.StringIO) -> None:
 
 
 def test_ids_of_the_request_stand_in_every_line_written_meanwhile(log: io.StringIO) -> None:
-    request, trace = REQUEST_ID.set("r-1"), TRACE_ID.set("t-1")
+    tracing = tracing_to(InMemorySpanExporter(), TelemetrySettings(sample_ratio=0), "vitrine-test", "0")
+    request = REQUEST_ID.set("r-1")
     try:
-        logging.getLogger("deep.inside").warning("x")
+        with tracing.server_span("GET /x", {}) as trace:
+            logging.getLogger("deep.inside").warning("x")
     finally:
         REQUEST_ID.reset(request)
-        TRACE_ID.reset(trace)
-    assert (_line(log)["request_id"], _line(log)["trace_id"]) == ("r-1", "t-1")
+        tracing.close()
+    assert (_line(log)["request_id"], _line(log)["trace_id"]) == ("r-1", trace.trace_id)
 
 
 def test_a_stack_is_a_field(log: io.StringIO) -> None:
