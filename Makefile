@@ -164,6 +164,10 @@ configuration: $(VENV)/.runtime ## Write docs/configuration.md from the settings
 chart: $(VENV)/.runtime ## Write the chart's schema and README from its values
 	@$(BIN)/python helm/vitrine/make_values.py
 
+.PHONY: dashboards
+dashboards: $(VENV)/.runtime ## Write the chart's Grafana dashboards
+	@$(BIN)/python -m helm.dashboards
+
 .PHONY: requirements
 requirements: $(VENV)/.runtime ## Pin the requirements again
 	@$(BIN)/python $(INSTALL) uv
