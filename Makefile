@@ -67,11 +67,17 @@ export-env: $(EXPORT_VENV)/.installed ## Create the environment that exports mod
 ##@ Check
 .PHONY: test
 test: $(VENV)/.dev $(ENGINES)/.installed $(TOOLS)/.installed ## All tests, on real Triton and real Milvus
-	@$(BIN)/pytest -m "not export" -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not export and not pods" -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-export
 test-export: $(EXPORT_VENV)/.installed $(ENGINES)/.installed ## Export a full-size CLIP, serve it, compare it with torch
 	@$(EXPORT_VENV)/bin/pytest -m export $(PYTEST_ARGS)
+
+.PHONY: test-pods
+test-pods: $(VENV)/.dev $(ENGINES)/.installed $(TOOLS)/.installed ## Run the chart's pods by podman, without a cluster (as root; BASE=IMAGE, else a stand-in is made)
+	@$(BIN)/python -m tests.pods.prepare --base "$(BASE)"
+	@# A network of their own, where the ports that the chart names are free.
+	@unshare --net $(SHELL) -c 'ip link set lo up && exec $(BIN)/pytest -m pods tests/pods $(PYTEST_ARGS)'
 
 .PHONY: contract
 contract: $(VENV)/.dev $(ENGINES)/.installed ## The API against its own OpenAPI document, with CASES=40 examples an operation

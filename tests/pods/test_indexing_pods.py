@@ -1,0 +1,82 @@
+"""The indexer's Jobs: their pods index a catalogue and end with the statuses that the Jobs act on."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.indexing import Shelf
+from tests.helm.rendering import Object, Pod, Rendered
+from tests.pods.conftest import PRODUCTS, Start, rendered_here
+from tests.pods.provided import Provided
+
+pytestmark = pytest.mark.pods
+
+_RUN_TIMEOUT_S = 300.0
+_SHARDS = 2
+
+
+def _job_pod(rendered: Rendered) -> Pod:
+    """Of the Job that fills."""
+    return next(pod for pod in rendered.pods_of("indexer") if "finish" not in pod.spec["containers"][0]["args"])
+
+
+def _counts(log: str) -> dict[str, int]:
+    """The table at the end of a run, as it is printed for people."""
+    return {name: int(count) for name, count in re.findall(r"│ ([a-z' ]+?) +│ +(\d+) │", log)}
+
+
+def _with_ledger(provided: Provided, name: str) -> Provided:
+    """The same with an empty claim for the ledger."""
+    folder = provided.work / name
+    folder.mkdir()
+    return replace(provided, claims={**provided.claims, "demo-ledger": folder})
+
+
+def _ids_of(catalogue: Path) -> set[str]:
+    return {path.stem for path in (catalogue / "images").rglob("*.jpg")}
+
+
+async def test_the_jobs_pod_indexes_the_catalogue(start: Start, provided: Provided, shelf: Shelf) -> None:
+    rendered = rendered_here("dev", "--set=collection=by_job")
+    running = start(rendered, _job_pod(rendered), _with_ledger(provided, "ledger-of-job"))
+    assert running.wait_ended(_RUN_TIMEOUT_S) == 0, running.log()
+    counts = _counts(running.log())
+    assert (counts["read"], counts["written"], counts["rejected"]) == (PRODUCTS, PRODUCTS, 0)
+    assert set(await shelf.ids("by_job")) == _ids_of(provided.claims["vitrine-catalogue"])
+
+
+async def test_pods_of_an_indexed_job_share_a_catalogue_and_another_finishes(
+    start: Start, provided: Provided, shelf: Shelf
+) -> None:
+    rendered = rendered_here("dev", "--set=collection=by_shards", f"--set=indexer.shards={_SHARDS}")
+    filling = _job_pod(rendered)
+    (finishing,) = [pod for pod in rendered.pods_of("indexer") if pod is not filling and pod.owner != filling.owner]
+    given = _with_ledger(provided, "ledger-of-shards")
+    assert filling.owner["spec"]["completions"] == _SHARDS
+    pods = [start(rendered, filling, given, index=index) for index in range(_SHARDS)]
+    pods.append(start(rendered, finishing, given))
+    assert [pod.wait_ended(_RUN_TIMEOUT_S) for pod in pods] == [0, 0, 0], [pod.log() for pod in pods]
+    written = [_counts(pod.log())["written"] for pod in pods[:_SHARDS]]
+    assert sum(written) == PRODUCTS
+    assert min(written) > 0
+    assert set(await shelf.ids("by_shards")) == _ids_of(provided.claims["vitrine-catalogue"])
+
+
+def test_a_claim_without_a_catalogue_ends_with_the_status_that_fails_the_job(
+    start: Start, provided: Provided, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    rendered = rendered_here("dev", "--set=collection=by_nobody")
+    pod = _job_pod(rendered)
+    given = _with_ledger(provided, "ledger-of-nobody")
+    running = start(rendered, pod, replace(given, claims={**given.claims, "vitrine-catalogue": tmp_path}))
+    assert running.wait_ended(60) in _failing_statuses(pod.owner), running.log()
+
+
+def _failing_statuses(job: Object) -> list[int]:
+    (values,) = [
+        rule["onExitCodes"]["values"] for rule in job["spec"]["podFailurePolicy"]["rules"] if "onExitCodes" in rule
+    ]
+    return list(values)
