@@ -7,6 +7,7 @@ the next time takes seconds.
 """
 
 import argparse
+import platform
 import shlex
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-STAND_IN: Final = "localhost/vitrine-stand-in-base:bookworm"
+STAND_IN: Final = "localhost/vitrine-stand-in-base"
 """Stands in for python:3.x-slim where nothing can be pulled: Debian's own Python with its venv module."""
 
 _PACKAGES: Final = ("python3", "python3-venv", "ca-certificates")
@@ -40,8 +41,7 @@ def prepare(base: str) -> None:
         subprocess.TimeoutExpired: a tool took far longer than it should.
     """
     if not base:
-        base = STAND_IN
-        _make_stand_in()
+        base = _stand_in()
     with _pip_arguments() as pip, _timed("make images"):
         arguments = ["--network=host", "--isolation=chroot", *pip]
         command = ["make", "--no-print-directory", "images", f"BASE={base}", "BUILDER=podman"]
@@ -51,20 +51,33 @@ def prepare(base: str) -> None:
     _run(["podman", "image", "prune", "--force", *untagged], _BASE_TIMEOUT_S)
 
 
-def _make_stand_in() -> None:
-    if not subprocess.run(["podman", "image", "exists", STAND_IN], check=False, timeout=60).returncode:
-        return
-    with _timed(f"debootstrap of {STAND_IN}"), tempfile.TemporaryDirectory(prefix="vitrine-base-") as folder:
+def _stand_in() -> str:
+    """The base's name; it is of the release of Debian that runs here, and made when it is missing."""
+    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    name = f"{STAND_IN}:{suite}"
+    if subprocess.run(["podman", "image", "exists", name], check=False, timeout=60).returncode:
+        _make_stand_in(suite, name)
+    return name
+
+
+def _make_stand_in(suite: str, name: str) -> None:
+    with _timed(f"debootstrap of {name}"), tempfile.TemporaryDirectory(prefix="vitrine-base-") as folder:
         packages = f"--include={','.join(_PACKAGES)}"
-        _run(["debootstrap", "--variant=minbase", packages, "bookworm", folder], _BASE_TIMEOUT_S, quiet=True)
+        _run(["debootstrap", "--variant=minbase", packages, suite, folder, _mirror(suite)], _BASE_TIMEOUT_S, quiet=True)
         archive = Path(folder).with_suffix(".tar")
         try:
             left_out = ["--exclude=./var/cache/apt/*", "--exclude=./var/lib/apt/lists/*"]
             _run(["tar", "--create", f"--file={archive}", f"--directory={folder}", *left_out, "."], _BASE_TIMEOUT_S)
             change = f"--change=ENV PATH={_PATH}"
-            _run(["podman", "import", "--quiet", change, str(archive), STAND_IN], _BASE_TIMEOUT_S, quiet=True)
+            _run(["podman", "import", "--quiet", change, str(archive), name], _BASE_TIMEOUT_S, quiet=True)
         finally:
             archive.unlink(missing_ok=True)
+
+
+def _mirror(suite: str) -> str:
+    """Where this machine gets Debian's packages from."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {suite}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split()[0]
 
 
 @contextmanager

@@ -52,13 +52,14 @@ async def test_pods_of_an_indexed_job_share_a_catalogue_and_another_finishes(
 ) -> None:
     rendered = rendered_here("dev", "--set=collection=by_shards", f"--set=indexer.shards={_SHARDS}")
     filling = _job_pod(rendered)
-    (finishing,) = [pod for pod in rendered.pods_of("indexer") if pod is not filling and pod.owner != filling.owner]
+    (finishing,) = [pod for pod in rendered.pods_of("indexer") if pod.owner != filling.owner]
     given = _with_ledger(provided, "ledger-of-shards")
     assert filling.owner["spec"]["completions"] == _SHARDS
-    pods = [start(rendered, filling, given, index=index) for index in range(_SHARDS)]
-    pods.append(start(rendered, finishing, given))
-    assert [pod.wait_ended(_RUN_TIMEOUT_S) for pod in pods] == [0, 0, 0], [pod.log() for pod in pods]
-    written = [_counts(pod.log())["written"] for pod in pods[:_SHARDS]]
+    shards = [start(rendered, filling, given, index=index) for index in range(_SHARDS)]
+    last = start(rendered, finishing, given)
+    for pod in (*shards, last):
+        assert pod.wait_ended(_RUN_TIMEOUT_S) == 0, pod.log()
+    written = [_counts(pod.log())["written"] for pod in shards]
     assert sum(written) == PRODUCTS
     assert min(written) > 0
     assert set(await shelf.ids("by_shards")) == _ids_of(provided.claims["vitrine-catalogue"])

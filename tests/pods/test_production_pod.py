@@ -49,6 +49,16 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str
     }
 
 
+# First: its ports are free as long as the pod that the others share has not started.
+def test_a_pod_whose_keys_cannot_be_used_ends_with_status_2(
+    start: Start, rendered: Rendered, provided: Provided, secrets: dict[str, dict[str, str]]
+) -> None:
+    (pod,) = rendered.pods_of("gateway")
+    running = start(rendered, pod, replace(provided, secrets={**secrets, "vitrine-api-keys": {"keys.json": ""}}))
+    assert running.wait_ended(60) == 2
+    assert "VITRINE_AUTH__KEYS_FILE" in running.log()
+
+
 @pytest.fixture(scope="module")
 def gateway(
     start: Start, rendered: Rendered, provided: Provided, secrets: dict[str, dict[str, str]], indexed: Path
@@ -86,12 +96,3 @@ def test_the_model_comes_from_the_image(gateway: PodRunning, model_repository: P
     contract = gateway.run_inside("cat", "/models/contract.json").stdout
     assert contract == (model_repository / "contract.json").read_text()
     assert gateway.run_inside("touch", "/models/x").returncode != 0
-
-
-def test_a_pod_whose_keys_cannot_be_used_ends_with_status_2(
-    start: Start, rendered: Rendered, provided: Provided, secrets: dict[str, dict[str, str]]
-) -> None:
-    (pod,) = rendered.pods_of("gateway")
-    running = start(rendered, pod, replace(provided, secrets={**secrets, "vitrine-api-keys": {"keys.json": ""}}))
-    assert running.wait_ended(60) == 2
-    assert "VITRINE_AUTH__KEYS_FILE" in running.log()
