@@ -205,7 +205,7 @@ class CollectionNotReady(VectorStoreUnavailable):
 
 
 class Overloaded(Unavailable):
-    """Refused before any work was done, because too much is in flight already."""
+    """Refused before any work was done, because too much is in flight already; `reason` in the details says where."""
 
     code = "overloaded"
 

@@ -19,6 +19,7 @@ from vitrine.errors import (
     VitrineError,
 )
 from vitrine.settings import TritonSettings
+from vitrine.telemetry.metrics import ShedReason
 from vitrine.telemetry.spans import recording, span, trace_headers
 
 # tritonclient drops its own defaults as soon as channel_args are given, so message sizes are set again: the largest
@@ -150,7 +151,7 @@ def _translated(model: str, status: str, message: str) -> VitrineError:
     if status == "DEADLINE_EXCEEDED" or "timeout expired" in lowered or "deadline exceeded" in lowered:
         return DeadlineExceeded(f"Triton did not answer for {model} in time.", model=model)
     if "maximum queue size" in lowered or status == "RESOURCE_EXHAUSTED":
-        return Overloaded(f"Triton's queue for {model} is full.", model=model)
+        return Overloaded(f"Triton's queue for {model} is full.", reason=ShedReason.TRITON_QUEUE.value, model=model)
     if status in {"INVALID_ARGUMENT", "OUT_OF_RANGE", "UNIMPLEMENTED"}:
         return InternalError(f"Triton refused a request for {model}: {message}", model=model)
     return EncoderUnavailable(f"Triton cannot run {model}: {message or status}", model=model)

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitrine.errors import Overloaded
 from vitrine.gateway.errors import BodyTimedOut, BodyTooLarge, ClientGone
-from vitrine.telemetry.metrics import GatewayMetrics
+from vitrine.telemetry.metrics import GatewayMetrics, ShedReason
 
 API_PREFIX: Final = "/v1/"
 """Paths that need a caller and a permit. Health, metrics, the page and pictures answer also when none is left."""
@@ -19,7 +19,7 @@ class Admission:
     Args:
         app: the next ASGI application.
         permits: API requests worked on at the same time. Also bounds memory: each holds one body at most.
-        metrics: where permits in use and refusals are counted.
+        metrics: where permits in use are counted. Refusals are counted where they are answered.
     """
 
     def __init__(self, app: ASGIApp, permits: int, metrics: GatewayMetrics) -> None:
@@ -35,8 +35,9 @@ class Admission:
             await self._app(scope, receive, send)
             return
         if self._in_use >= self._permits:
-            self._metrics.shed_for_permits.inc()
-            raise Overloaded(f"All {self._permits} permits are in use.", permits=self._permits)
+            raise Overloaded(
+                f"All {self._permits} permits are in use.", reason=ShedReason.IN_FLIGHT.value, permits=self._permits
+            )
         self._in_use += 1
         try:
             await self._app(scope, receive, send)

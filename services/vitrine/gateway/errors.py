@@ -12,6 +12,7 @@ from vitrine.errors import Unavailable, VitrineError
 from vitrine.gateway.auth.errors import CrossSite, IssuerUnavailable, RateLimited, ScopeMissing, Unauthenticated
 from vitrine.gateway.context import RequestContext
 from vitrine.gateway.items.errors import ItemDuplicate, WriteUnconfirmed
+from vitrine.telemetry.metrics import ShedReason
 
 PROBLEM_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
@@ -177,6 +178,16 @@ def statuses_of(kinds: Iterable[type[VitrineError]]) -> dict[int, list[str]]:
 def answer_of(error: VitrineError) -> Answer:
     """The table's line for an error, or for the nearest of its parents."""
     return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+
+
+def shed_reason(error: VitrineError) -> ShedReason | None:
+    """What there was too little of; None: the error is no matter of load."""
+    if isinstance(error, RateLimited):
+        return ShedReason.RATE_LIMIT
+    if isinstance(error, errors.Overloaded):
+        by_triton = error.details.get("reason") == ShedReason.TRITON_QUEUE
+        return ShedReason.TRITON_QUEUE if by_triton else ShedReason.IN_FLIGHT
+    return None
 
 
 def detail_of(error: VitrineError) -> str:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitrine.errors import InternalError, VitrineError
 from vitrine.gateway.context import RequestContext
-from vitrine.gateway.errors import answer_of, problem_response
+from vitrine.gateway.errors import answer_of, problem_response, shed_reason
 from vitrine.gateway.request_span import describe_request, request_span
 from vitrine.telemetry.logging import FIELDS, REQUEST_ID
 from vitrine.telemetry.metrics import UNMATCHED, GatewayMetrics
@@ -98,10 +98,12 @@ class Observe:
 
     def _record(self, scope: Scope, context: RequestContext, status: int, seconds: float) -> None:
         route = _route_of(scope)
-        self._metrics.observe_request(route, scope["method"], status, seconds)
-        self._metrics.observe_stages(context.clock.seconds)
+        sampled = context.trace_id if context.trace_sampled else None
+        self._metrics.observe_request(route, scope["method"], status, seconds, sampled)
+        self._metrics.observe_stages(context.clock.seconds, sampled)
+        self._metrics.searches.observe_left(context.clock.left)
         if context.failure is not None:
-            self._metrics.count_error(context.failure.code)
+            self._metrics.count_error(context.failure.code, shed_reason(context.failure))
         if (trace := recording()) is not None:
             describe_request(trace, scope["method"], route or UNMATCHED, status, context.failure)
         level = logging.DEBUG if route in QUIET_ROUTES and status < 400 else logging.INFO

@@ -24,7 +24,7 @@ from vitrine.search.request import (
 from vitrine.search.resolving import Resolved, Resolver
 from vitrine.search.selection import Selection
 from vitrine.settings import SearchSettings
-from vitrine.telemetry.stages import Stage, StageClock
+from vitrine.telemetry.stages import Hop, Stage, StageClock
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.directory import CollectionDirectory
 from vitrine.vectorstore.neighbours import Neighbours
@@ -141,7 +141,9 @@ class Searcher:
             resolved = await self._resolver.resolve_all(names, deadline)
             prepared = await _together([self._prepare(request, resolved, deadline) for request in requests])
         searches = [search for search in prepared if isinstance(search, _Search)]
+        clock.note_left(Hop.EMBED, deadline)
         await self._embedder.embed([search.query for search in searches], deadline, clock)
+        clock.note_left(Hop.SEARCH, deadline)
         with clock.stage(Stage.SEARCH):
             await _together([self._find(alike, deadline) for alike in _alike(searches)])
         finding = [search for search in searches if search.outcome is None]

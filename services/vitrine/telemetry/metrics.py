@@ -1,21 +1,24 @@
-"""Prometheus metrics of the HTTP process, in a registry of their own. Every label's values are a closed set."""
+"""Prometheus metrics of the HTTP process, in a registry of their own. Every label's values are a closed set.
+
+`docs/metrics.md` says what each means; a test holds it to this.
+"""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from vitrine.telemetry.stages import Stage
+from vitrine.telemetry.search_metrics import SearchMetrics
+from vitrine.telemetry.stages import BUCKETS_S, Stage
 
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Edges of every latency histogram. The latency objectives (50 ms, 250 ms) are edges, so their shares are exact."""
-
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-UNMATCHED = "unmatched"
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER_METHOD: Final = "OTHER"
+UNMATCHED: Final = "unmatched"
 """Route label of requests that matched no route; their paths are anybody's invention and never become a label."""
 
 
@@ -47,6 +50,17 @@ class ItemOutcome(StrEnum):
     """It was to be deleted and was not there."""
     UNCONFIRMED = "unconfirmed"
     """Milvus did not say whether it was written."""
+
+
+class ShedReason(StrEnum):
+    """What there was too little of for a request; a label's values."""
+
+    IN_FLIGHT = "in_flight"
+    """Permits of this process."""
+    RATE_LIMIT = "rate_limit"
+    """What its caller may ask for in a second."""
+    TRITON_QUEUE = "triton_queue"
+    """Room in the queue of a model."""
 
 
 class EmbeddingCacheMetrics:
@@ -91,26 +105,17 @@ class GatewayMetrics:
     """
 
     def __init__(self, version: str, routes: Iterable[str], codes: Iterable[str], dependencies: Iterable[str]) -> None:
+        # For every series there is, one more that says when it began, which nothing here asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        self._routes = frozenset(routes)
+        self._version = version
+        self._build = Info("vitrine_build", "Version and model of the running code.", registry=self.registry)
+        self._build.info({"version": version})
+        self._exchanges = _Exchanges(self.registry, routes)
         self._codes = frozenset(codes)
-        Info("vitrine_build", "Version of the running code.", registry=self.registry).info({"version": version})
-        self._requests = Counter(
-            "vitrine_http_requests",
-            "Requests answered.",
-            ("route", "method", "status"),
-            registry=self.registry,
-        )
-        self._duration = Histogram(
-            "vitrine_http_request_duration_seconds",
-            "Time from the request's head to the last byte of the answer handed to the socket.",
-            ("route", "method", "status"),
-            buckets=BUCKETS_S,
-            registry=self.registry,
-        )
         self._errors = Counter(
             "vitrine_http_errors", "Error answers by their stable code.", ("code",), registry=self.registry
         )
@@ -122,14 +127,18 @@ class GatewayMetrics:
             registry=self.registry,
         )
         self._stages = {stage: stages.labels(stage) for stage in Stage}
+        self.searches = SearchMetrics(self.registry)
         self.in_flight = Gauge(
             "vitrine_http_in_flight", "API requests being worked on (they hold a permit).", registry=self.registry
         )
         self.capacity = Gauge("vitrine_http_in_flight_limit", "Permits there are.", registry=self.registry)
         shed = Counter(
-            "vitrine_http_shed", "Requests refused before any work was done.", ("reason",), registry=self.registry
+            "vitrine_http_shed",
+            "Requests, and searches of a multi_search, that were refused for want of room.",
+            ("reason",),
+            registry=self.registry,
         )
-        self.shed_for_permits = shed.labels("in_flight")
+        self._shed = {reason: shed.labels(reason) for reason in ShedReason}
         up = Gauge(
             "vitrine_dependency_up",
             "1 when the last readiness check had an answer from the dependency.",
@@ -157,26 +166,77 @@ class GatewayMetrics:
         self.auth_keys_stale = stale.labels("keys")
         self.auth_issuer_stale = stale.labels("issuer")
 
-    def observe_request(self, route: str | None, method: str, status: int, seconds: float) -> None:
-        """Counts one answered request and its time. `status` is a code such as 404; the label is its class, 4xx."""
-        labels = (
-            route if route in self._routes else UNMATCHED,
-            method if method in METHODS else "OTHER",
-            f"{status // 100}xx",
-        )
-        self._requests.labels(*labels).inc()
-        self._duration.labels(*labels).observe(seconds)
+    def tell_model(self, fingerprint: str) -> None:
+        """Adds the model's contract to `vitrine_build_info`, which stays one series."""
+        self._build.info({"version": self._version, "fingerprint": fingerprint})
 
-    def observe_stages(self, seconds: Mapping[Stage, float]) -> None:
-        """Records the stages that a request went through."""
+    def observe_request(
+        self, route: str | None, method: str, status: int, seconds: float, trace_id: str | None = None
+    ) -> None:
+        """Counts one answered request and its time.
+
+        Args:
+            route: path template that was matched.
+            method: as sent.
+            status: a code such as 404; the label is its class, 4xx.
+            seconds: until the answer was handed over.
+            trace_id: of a trace that is recorded: it becomes the bucket's exemplar.
+        """
+        self._exchanges.observe(route, method, status, seconds, trace_id)
+
+    def observe_stages(self, seconds: Mapping[Stage, float], trace_id: str | None = None) -> None:
+        """Records the stages that a request went through; `trace_id` as in `observe_request`."""
+        exemplar = None if trace_id is None else {"trace_id": trace_id}
         for stage, spent in seconds.items():
-            self._stages[stage].observe(spent)
+            self._stages[stage].observe(spent, exemplar)
 
-    def count_error(self, code: str) -> None:
-        """Counts one error answer."""
+    def count_error(self, code: str, shed: ShedReason | None = None) -> None:
+        """Counts one error answer.
+
+        Args:
+            code: of the error.
+            shed: what there was too little of; None: it is no matter of load.
+        """
         self._errors.labels(code if code in self._codes else "internal").inc()
+        if shed is not None:
+            self._shed[shed].inc()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """All metrics in the format that an `Accept` header prefers, and that format's content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+
+class _Exchanges:
+    """Requests by route, method and class of status. Their series are looked up once: that is half of what they cost.
+
+    Args:
+        registry: where the series are.
+        routes: path templates there are.
+    """
+
+    def __init__(self, registry: CollectorRegistry, routes: Iterable[str]) -> None:
+        names = ("route", "method", "status")
+        self._requests = Counter("vitrine_http_requests", "Requests answered.", names, registry=registry)
+        self._duration = Histogram(
+            "vitrine_http_request_duration_seconds",
+            "Time from the request's head to the last byte of the answer handed to the socket.",
+            names,
+            buckets=BUCKETS_S,
+            registry=registry,
+        )
+        self._routes = frozenset(routes)
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def observe(self, route: str | None, method: str, status: int, seconds: float, trace_id: str | None) -> None:
+        key = (
+            route if route in self._routes else UNMATCHED,
+            method if method in METHODS else OTHER_METHOD,
+            status // 100,
+        )
+        if (known := self._known.get(key)) is None:
+            labels = (*key[:2], f"{key[2]}xx")
+            known = self._known[key] = (self._requests.labels(*labels), self._duration.labels(*labels))
+        requests, duration = known
+        requests.inc()
+        duration.observe(seconds, None if trace_id is None else {"trace_id": trace_id})

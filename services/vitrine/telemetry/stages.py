@@ -4,8 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import Final
 
+from vitrine.domain import Deadline
 from vitrine.telemetry.spans import span
+
+BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Edges of every histogram of seconds. The latency objectives (50 ms, 250 ms) are edges, so their shares are exact."""
 
 
 class Stage(StrEnum):
@@ -19,6 +24,19 @@ class Stage(StrEnum):
     WRITE = "write"
 
 
+class Hop(StrEnum):
+    """Where it is noted how much of a search's time is left; also the values of the metrics' `hop` label."""
+
+    ACCEPTED = "accepted"
+    """The request is read and checked, pictures named by address are fetched."""
+    EMBED = "embed"
+    """Before the model is asked."""
+    SEARCH = "search"
+    """Before neighbours are asked for."""
+    ANSWERED = "answered"
+    """The result is there, or the failure."""
+
+
 class StageClock:
     """Adds up wall seconds by stage. One per request; not shared between tasks that run at the same time.
 
@@ -28,6 +46,7 @@ class StageClock:
     def __init__(self) -> None:
         self._started = time.perf_counter()
         self.seconds: dict[Stage, float] = {}
+        self.left: dict[Hop, float] = {}
 
     @contextmanager
     def stage(self, stage: Stage) -> Iterator[None]:
@@ -38,6 +57,10 @@ class StageClock:
                 yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+
+    def note_left(self, hop: Hop, deadline: Deadline) -> None:
+        """Notes in `left` the seconds that remain, 0 when none do. Of a search that is run twice, the second counts."""
+        self.left[hop] = max(0.0, deadline.at - time.monotonic())
 
     def restart(self) -> None:
         """Lets `total` count from now: a request's own work starts when its body is complete."""

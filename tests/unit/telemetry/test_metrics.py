@@ -1,5 +1,9 @@
-from vitrine.telemetry.metrics import BUCKETS_S, CacheOutcome, GatewayMetrics, QueryKind
-from vitrine.telemetry.stages import Stage
+from vitrine.domain import Deadline
+from vitrine.telemetry.metrics import CacheOutcome, GatewayMetrics, QueryKind, ShedReason
+from vitrine.telemetry.search_metrics import SCORE_EDGES, SearchOutcome
+from vitrine.telemetry.stages import BUCKETS_S, Hop, Stage, StageClock
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 def _metrics() -> GatewayMetrics:
@@ -39,6 +43,46 @@ def test_the_caches_series_are_there_from_the_start() -> None:
         assert metrics.registry.get_sample_value("vitrine_embedding_cache_evictions_total", labels) == 0
 
 
+def test_what_may_never_happen_has_its_series_from_the_start() -> None:
+    metrics = _metrics()
+    for name, label, values in (
+        ("vitrine_http_shed_total", "reason", ShedReason),
+        ("vitrine_searches_total", "outcome", SearchOutcome),
+        ("vitrine_deadline_left_seconds_count", "hop", Hop),
+    ):
+        for value in values:
+            assert metrics.registry.get_sample_value(name, {label: value.value}) == 0
+
+
+def test_a_search_is_counted_by_what_it_found_and_its_best_score_kept() -> None:
+    metrics = _metrics()
+    for score in (0.31, -0.05, None):
+        metrics.searches.observe_best(score)
+    value = metrics.registry.get_sample_value
+    assert value("vitrine_searches_total", {"outcome": "hits"}) == 2
+    assert value("vitrine_searches_total", {"outcome": "empty"}) == 1
+    assert value("vitrine_search_top_score_count") == 2
+    assert value("vitrine_search_top_score_bucket", {"le": "0.3"}) == 1
+    assert value("vitrine_search_top_score_bucket", {"le": "0.325"}) == 2
+
+
+def test_scores_of_every_cosine_have_a_bucket() -> None:
+    assert list(SCORE_EDGES) == sorted(set(SCORE_EDGES))
+    assert SCORE_EDGES[-1] == 1
+
+
+def test_time_that_is_used_up_counts_as_none_left() -> None:
+    metrics, clock = _metrics(), StageClock()
+    clock.note_left(Hop.ACCEPTED, Deadline.after(60))
+    clock.note_left(Hop.ANSWERED, Deadline.after(-1))
+    metrics.searches.observe_left(clock.left)
+    value = metrics.registry.get_sample_value
+    assert value("vitrine_deadline_left_seconds_bucket", {"hop": "accepted", "le": "10.0"}) == 0
+    assert value("vitrine_deadline_left_seconds_bucket", {"hop": "answered", "le": "0.001"}) == 1
+    assert value("vitrine_deadline_left_seconds_sum", {"hop": "answered"}) == 0
+    assert value("vitrine_deadline_left_seconds_count", {"hop": "embed"}) == 0
+
+
 def test_the_latency_objectives_are_bucket_edges() -> None:
     assert {0.05, 0.25} <= set(BUCKETS_S)
     assert list(BUCKETS_S) == sorted(BUCKETS_S)
@@ -54,6 +98,37 @@ def test_two_registries_share_nothing() -> None:
 
 def test_both_expositions_name_the_build() -> None:
     metrics = _metrics()
-    for accept in ("*/*", "application/openmetrics-text; version=1.0.0"):
+    for accept in ("*/*", OPENMETRICS):
         text, _ = metrics.exposition(accept)
         assert b'vitrine_build_info{version="1.2.3"} 1.0' in text
+
+
+def test_the_build_is_one_series_also_with_its_model() -> None:
+    metrics = _metrics()
+    metrics.tell_model("f" * 64)
+    text = metrics.exposition("*/*")[0].decode()
+    (line,) = (line for line in text.splitlines() if line.startswith("vitrine_build_info"))
+    assert line == f'vitrine_build_info{{fingerprint="{"f" * 64}",version="1.2.3"}} 1.0'
+
+
+def test_recorded_traces_are_exemplars_for_those_who_read_openmetrics() -> None:
+    metrics = _metrics()
+    metrics.observe_request("/a", "GET", 200, 0.004, "0af7651916cd43dd8448eb211c80319c")
+    metrics.observe_request("/a", "GET", 200, 0.04)
+    metrics.observe_stages({Stage.EMBED: 0.003}, "0af7651916cd43dd8448eb211c80319c")
+    marked = [line for line in metrics.exposition(OPENMETRICS)[0].decode().splitlines() if " # {" in line]
+    assert [line.partition("{")[0] for line in marked] == [
+        "vitrine_http_request_duration_seconds_bucket",
+        "vitrine_stage_duration_seconds_bucket",
+    ]
+    assert all(
+        'le="0.005"' in line and '# {trace_id="0af7651916cd43dd8448eb211c80319c"} 0.00' in line for line in marked
+    )
+    assert b" # {" not in metrics.exposition("*/*")[0]
+
+
+def test_no_series_says_when_another_began() -> None:
+    metrics = _metrics()
+    metrics.observe_request("/a", "GET", 200, 0.1)
+    names = {sample.name for family in metrics.registry.collect() for sample in family.samples}
+    assert not {name for name in names if name.endswith("_created")}

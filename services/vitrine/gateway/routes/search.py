@@ -25,6 +25,8 @@ from vitrine.gateway.requests import deadline_for, from_body, from_form, from_pa
 from vitrine.gateway.schemas.search import ImageForm, SearchAnswer, SearchBody, SearchParams
 from vitrine.gateway.shapes import cacheable_search_answer, search_answer
 from vitrine.search.request import SearchRequest, SearchResult, TextPart
+from vitrine.telemetry.metrics import GatewayMetrics
+from vitrine.telemetry.stages import Hop
 
 router = APIRouter(tags=["search"])
 
@@ -77,13 +79,24 @@ async def search_by_upload(alias: Alias, request: Request, timeout_ms: TimeoutHe
     return _answer(request, await _found(request, wanted, deadline))
 
 
+def count_found(metrics: GatewayMetrics, wanted: SearchRequest, result: SearchResult) -> None:
+    """Counts a search by what it found. A further page says nothing of that: the best hits were on the first."""
+    if wanted.cursor is None and wanted.offset == 0:
+        metrics.searches.observe_best(result.hits[0].score if result.hits else None)
+
+
 async def _found(request: Request, wanted: SearchRequest, deadline: Deadline) -> SearchResult:
     services, context = services_of(request), RequestContext.of(request.scope)
     if services.settings.telemetry.log_queries:
         context.facts["query"] = [part.text for part in wanted.parts if isinstance(part, TextPart)]
-    with deadline.bounding("searching"), ending_with_caller(request):
-        async with asyncio.timeout(deadline.remaining() + GRACE_S):
-            result = await services.searcher.search(wanted, deadline, context.clock)
+    context.clock.note_left(Hop.ACCEPTED, deadline)
+    try:
+        with deadline.bounding("searching"), ending_with_caller(request):
+            async with asyncio.timeout(deadline.remaining() + GRACE_S):
+                result = await services.searcher.search(wanted, deadline, context.clock)
+    finally:
+        context.clock.note_left(Hop.ANSWERED, deadline)
+    count_found(services.metrics, wanted, result)
     context.facts.update(collection=result.collection, hits=len(result.hits))
     return result
 

@@ -261,6 +261,7 @@ async def test_more_than_the_rate_is_answered_429_with_the_time_to_wait(open_api
     assert len(api.searcher.asked) == 2
     assert (await api.search({"query": "dress"}, **_bearer(free))).status_code == 200
     assert (await api.client.get("/livez", headers=_bearer(slow))).status_code == 200
+    assert api.metrics.registry.get_sample_value("vitrine_http_shed_total", {"reason": "rate_limit"}) == 1
     count = api.metrics.registry.get_sample_value("vitrine_http_errors_total", {"code": "rate_limited"})
     assert count == 1
 
