@@ -151,6 +151,7 @@ async def _open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIt
         await MilvusConnection.open(settings.milvus) as connection,
         open_remote_images(settings.remote_images, settings.images) as remote_images,
     ):
+        metrics.tell_model(encoder.contract.fingerprint)
         pictures = Pictures(settings.images, remote_images)
         admin = CollectionAdmin(connection)
         searcher = Searcher(encoder, CollectionDirectory(admin), VectorSearcher(connection), settings.search)
