@@ -123,6 +123,9 @@ class LocalSettings(_Section):
     start_timeout_s: float = Field(120.0, gt=0, description="Longest each process may take to become ready.")
     stop_timeout_s: float = Field(30.0, gt=0, description="Longest to wait after SIGTERM before SIGKILL.")
 
+    milvus_otlp_endpoint: str = Field(
+        "", description="Where Milvus sends its own spans, `host:port` of OTLP/gRPC; empty: nowhere."
+    )
     @property
     def demo_catalogue(self) -> Path:
         """Where `vitrine demo` draws; the local gateway serves its pictures unless told to serve others."""

@@ -33,6 +33,7 @@ from vitrine.search.cursor import cursor_key
 from vitrine.search.searcher import Searcher
 from vitrine.settings import Settings
 from vitrine.telemetry.metrics import GatewayMetrics
+from vitrine.telemetry.span_metrics import SpanMetrics
 from vitrine.telemetry.tracing import open_tracing
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.connection import MilvusConnection
@@ -66,7 +67,8 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
     )
     cursor_key(settings.search)  # refused here: the server tells a failure of the lifespan as a stack trace
     authenticator = open_authenticator(settings, metrics)
-    tracing = open_tracing(settings.telemetry, "vitrine-gateway", release)
+    spans = SpanMetrics(metrics.registry)
+    tracing = open_tracing(settings.telemetry, "vitrine-gateway", release, spans.count_dropped)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from vitrine.errors import InvalidInput
@@ -25,6 +26,8 @@ from vitrine.indexer.shards.target import join_target
 from vitrine.indexer.sources import FIRST_ANSWER, Source, open_catalogue_source, open_kept_source
 from vitrine.indexer.target import Target, Wanted, open_target, require_alias
 from vitrine.settings import Settings
+from vitrine.telemetry.spans import annotate, span
+from vitrine.telemetry.tracing import open_tracing
 from vitrine.vectorstore.admin import CollectionAdmin, Progress
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.index_params import IndexParams
@@ -107,6 +110,23 @@ async def run_index(request: IndexRequest, settings: Settings, display: Display)
         VitrineError: the run could not begin; nothing was written.
     """
     request.check()
+    tracing = open_tracing(settings.telemetry, "vitrine-indexer", version("vitrine"))
+    if tracing is None:
+        return await _run(request, settings, display)
+    try:
+        with tracing.run_span(
+            "index", {"vitrine.alias": request.collection, "vitrine.shard": request.shard.name}
+        ) as run:
+            summary = await _run(request, settings, display)
+            annotate({f"vitrine.{name}": count for name, count in summary.counts().items() if isinstance(count, int)})
+            if summary.failure is not None and run.span is not None:
+                tracing.mark_failed(run.span, summary.failure.code)
+            return summary
+    finally:
+        await asyncio.to_thread(tracing.close)
+
+
+async def _run(request: IndexRequest, settings: Settings, display: Display) -> Summary:
     control = RunControl()
     async with AsyncExitStack() as stack:
         stack.enter_context(stopped_by_signals(control))
@@ -116,9 +136,12 @@ async def run_index(request: IndexRequest, settings: Settings, display: Display)
         connection = await stack.enter_async_context(await MilvusConnection.open(settings.milvus))
         admin = CollectionAdmin(connection)
         wanted = _wanted(request, source)
-        target = await FIRST_ANSWER.run(
-            "Opening the collection", lambda: _open_target(request, admin, wanted, display.waiting), control.stopping
-        )
+        with span("open collection"):
+            target = await FIRST_ANSWER.run(
+                "Opening the collection",
+                lambda: _open_target(request, admin, wanted, display.waiting),
+                control.stopping,
+            )
         writer = CollectionWriter(connection, target.info)
         run = await stack.enter_async_context(
             open_run(

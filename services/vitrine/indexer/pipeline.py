@@ -22,6 +22,7 @@ from vitrine.indexer.report import IndexStage, StageTimes, Tally
 from vitrine.indexer.retry import Backoff
 from vitrine.indexer.sink import Drain
 from vitrine.indexer.states import Embedded, Prepared
+from vitrine.telemetry.spans import share_span
 
 
 class Pipeline:
@@ -89,7 +90,7 @@ class Pipeline:
                 self._outcomes.drop(len(batch))
                 return
             pixels = np.stack([one.pixels for one in batch])
-            with self._times.busy(IndexStage.EMBED):
+            with share_span("embed batch", {"vitrine.batch_size": len(batch)}), self._times.busy(IndexStage.EMBED):
                 vectors = await self._backoff.run(
                     "Embedding a batch",
                     lambda: self._encoder.encode_pixels(pixels, Deadline.after(self._call_timeout_s)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from vitrine.errors import DeadlineExceeded, Unavailable
+from vitrine.telemetry.spans import add_event
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class Backoff:
                     raise
                 # Jitter, so that the calls in flight do not come back all at once.
                 wait = min(self.first_s * 2 ** (attempt - 1), self.longest_s) * random.uniform(0.75, 1.25)
+                add_event("retry", {"failed_try": attempt, "code": error.code, "wait_s": wait})
                 _log.warning(
                     "%s failed (try %d of %d), again in %.1f s: %s", what, attempt, self.attempts, wait, error.message
                 )

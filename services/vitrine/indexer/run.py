@@ -25,6 +25,7 @@ from vitrine.indexer.sources import RunParts, Source
 from vitrine.indexer.states import Mark
 from vitrine.indexer.target import Target, publish
 from vitrine.settings import Settings
+from vitrine.telemetry.spans import span
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.writer import CollectionWriter
 
@@ -113,13 +114,15 @@ class Run:
             await self._pruner.finish_decided(display.waiting)
             async with followed(display, self._parts.tally, self._source.total):
                 try:
-                    await self._source.runner(self._parts).run()
+                    with span("pipeline"):
+                        await self._source.runner(self._parts).run()
                 finally:
                     self._parts.tally.add_elsewhere(self._source.elsewhere)
             self._parts.tally.check()
             complete = not (self._parts.control.reason or self._rules.limited)
             if complete and self._rules.prune is not None:
-                await self._pruner.prune(self._rules.prune, display.waiting)
+                with span("prune"):
+                    await self._pruner.prune(self._rules.prune, display.waiting)
         except VitrineError as error:
             failure = error
         summary = self._summary(time.monotonic() - began, failure)
@@ -139,10 +142,13 @@ class Run:
         try:
             if summary.tally.written or summary.deleted or not self._target.live:
                 display.waiting("Flushing", 0.0)
-                await WRITE_BACKOFF.run("Flushing", self._writer.flush, self._parts.control.stopping)
+                with span("flush"):
+                    await WRITE_BACKOFF.run("Flushing", self._writer.flush, self._parts.control.stopping)
                 display.waiting("Flushing", 1.0)
-                await self._admin.wait_index_built(name, on_progress=display.waiting)
-            rows = await publish(self._admin, self._target, self._alias, expected=expected)
+                with span("build index"):
+                    await self._admin.wait_index_built(name, on_progress=display.waiting)
+            with span("publish"):
+                rows = await publish(self._admin, self._target, self._alias, expected=expected)
         except VitrineError as error:
             return replace(summary, failure=error, finishing_s=time.monotonic() - began)
         if rows > expected:

@@ -12,6 +12,7 @@ from vitrine.indexer.ledger import Ledger
 from vitrine.indexer.report import IndexStage, StageTimes, Tally
 from vitrine.indexer.retry import Backoff
 from vitrine.indexer.states import Embedded
+from vitrine.telemetry.spans import share_span, span
 from vitrine.vectorstore.writer import CollectionWriter, estimate_bytes
 
 MOST_ROWS = 8_192
@@ -87,13 +88,15 @@ class Sink:
 
     async def _write(self, batch: list[Embedded]) -> None:
         items = [one.item for one in batch]
-        with self._times.busy(IndexStage.WRITE):
+        with share_span("write batch", {"vitrine.batch_size": len(batch)}), self._times.busy(IndexStage.WRITE):
             # Repeating an upsert is safe: it replaces rows of the same ids by themselves.
             await self._backoff.run("Writing to Milvus", lambda: self._writer.upsert(items), self._stop)
             if self._keeper is not None:
                 keeper = self._keeper
-                await self._aside(lambda: keeper.add(batch))
-            await self._aside(lambda: self._ledger.mark_written(one.mark for one in batch))
+                with span("keep embeddings"):
+                    await self._aside(lambda: keeper.add(batch))
+            with span("ledger"):
+                await self._aside(lambda: self._ledger.mark_written(one.mark for one in batch))
         self._tally.written += len(batch)
 
     async def _aside(self, work: Callable[[], None]) -> None:

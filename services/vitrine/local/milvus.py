@@ -163,8 +163,16 @@ class MilvusService:
             "quotaAndLimits": {"enabled": True},
             # Between parts of one process: a quick second try instead of back-offs of seconds makes starts 3 s shorter.
             "grpc": {"client": {"maxMaxAttempts": 10, "initialBackOff": 0.05, "maxBackoff": 0.1}},
+            **self._tracing(),
             "log": {"level": "warn", "stdout": True, "file": {"rootPath": ""}},
         }
+
+    def _tracing(self) -> dict[str, Any]:
+        """Spans of calls that come with a sampled trace's context, and of no others."""
+        endpoint = self._settings.milvus_otlp_endpoint
+        if not endpoint:
+            return {}
+        return {"trace": {"exporter": "otlp", "sampleFraction": 0, "otlp": {"endpoint": endpoint, "secure": False}}}
 
     def _etcd_configuration(self, internal: dict[str, int]) -> dict[str, Any]:
         client = f"http://{LOOPBACK}:{self._settings.etcd_port}"

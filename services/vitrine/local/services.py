@@ -17,7 +17,13 @@ def services_of(settings: Settings, folder: StateFolder) -> tuple[Service, ...]:
     """
     engines = Engines.locate(settings.local.engines_dir)
     return (
-        TritonService(settings.local, engines, settings.model.repository, folder.of("triton")),
+        TritonService(
+            settings.local,
+            engines,
+            settings.model.repository,
+            folder.of("triton"),
+            otlp_endpoint=settings.telemetry.otlp_endpoint,
+        ),
         MilvusService(settings.local, engines, folder.of("milvus")),
         GatewayService(settings, folder.of("gateway")),
     )

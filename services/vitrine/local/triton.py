@@ -30,16 +30,20 @@ class TritonService:
         engines: where the server is.
         repository: the model repository.
         folder: this service's part of the state folder.
+        otlp_endpoint: where its own spans go, over OTLP/HTTP; empty: nowhere.
     """
 
     name = "triton"
     complaint = re.compile(r"Z E .*(?<!initialized\.\")$|^error:")  # "... has not been initialized.": no GPU, no matter
 
-    def __init__(self, settings: LocalSettings, engines: Engines, repository: Path, folder: Path) -> None:
+    def __init__(
+        self, settings: LocalSettings, engines: Engines, repository: Path, folder: Path, *, otlp_endpoint: str = ""
+    ) -> None:
         self._settings = settings
         self._engines = engines
         self._repository = repository.absolute()
         self._folder = folder.absolute()
+        self._otlp_endpoint = otlp_endpoint
 
     @property
     def address(self) -> str:
@@ -160,4 +164,17 @@ class TritonService:
             f"--backend-config=python,shm-region-prefix-name={self.shared_memory_prefix}",
             f"--backend-config=python,shm-default-byte-size={SHARED_MEMORY_BYTES}",
             f"--backend-config=python,shm-growth-byte-size={SHARED_MEMORY_BYTES}",
+            *self._tracing(),
+        )
+
+    def _tracing(self) -> tuple[str, ...]:
+        """Spans of what comes with a trace's context, and of nothing else: the gateway sends it when it samples."""
+        if not self._otlp_endpoint:
+            return ()
+        return (
+            "--trace-config=mode=opentelemetry",
+            "--trace-config=level=TIMESTAMPS",
+            "--trace-config=rate=0",
+            f"--trace-config=opentelemetry,url={self._otlp_endpoint}",
+            "--trace-config=opentelemetry,resource=service.name=vitrine-triton",
         )

@@ -28,6 +28,10 @@ _TRACESTATE_CHARACTERS: Final = 512
 _SAMPLED: Final = 1
 
 
+DROPS: Final = ("queue_full", "export_failed")
+"""Why spans are given up."""
+
+
 class Tracing:
     """Begins traces. An owner that has no `Tracing` skips tracing altogether.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vitrine.domain import Deadline
 from vitrine.errors import CollectionNotReady, DeadlineExceeded
+from vitrine.telemetry.spans import span
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.reader import CollectionReader
 
@@ -51,7 +52,8 @@ class CollectionDirectory:
             self._asking[name_or_alias] = asking
             asking.add_done_callback(lambda done: self._asked(name_or_alias, done))
         # The question goes on when this caller gives up: others may wait for it, and its own limit ends it.
-        done, _ = await asyncio.wait({asking}, timeout=deadline.remaining())
+        with span("describe collection"):
+            done, _ = await asyncio.wait({asking}, timeout=deadline.remaining())
         if not done:
             raise DeadlineExceeded(f"Milvus did not say in time what {name_or_alias!r} is.", collection=name_or_alias)
         return asking.result()

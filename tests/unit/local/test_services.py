@@ -50,6 +50,29 @@ def test_triton_binds_every_port_to_loopback_and_never_reloads(tmp_path: Path) -
     assert f"--model-repository={tmp_path / 'models'}" in command
 
 
+def test_triton_traces_what_comes_with_a_context_and_only_when_a_collector_is_named(tmp_path: Path) -> None:
+    assert not any(word.startswith("--trace") for word in triton_launch(tmp_path).command)
+    service = TritonService(
+        LocalSettings(), fake_engines(tmp_path / "f"), tmp_path, tmp_path / "t", otlp_endpoint="http://c:4318/v1/traces"
+    )
+    command = service.prepare().command
+    assert "--trace-config=mode=opentelemetry" in command
+    assert "--trace-config=rate=0" in command
+    assert "--trace-config=opentelemetry,url=http://c:4318/v1/traces" in command
+
+
+def test_milvus_traces_what_comes_with_a_context_and_only_when_a_collector_is_named(tmp_path: Path) -> None:
+    MilvusService(LocalSettings(), fake_engines(tmp_path / "e"), tmp_path / "milvus").prepare()
+    assert "trace" not in configuration(tmp_path, "milvus.yaml")
+    settings = LocalSettings(milvus_otlp_endpoint="c:4317")
+    MilvusService(settings, fake_engines(tmp_path / "f"), tmp_path / "milvus").prepare()
+    assert configuration(tmp_path, "milvus.yaml")["trace"] == {
+        "exporter": "otlp",
+        "sampleFraction": 0,
+        "otlp": {"endpoint": "c:4317", "secure": False},
+    }
+
+
 def test_triton_gets_copies_of_its_backends_and_a_clean_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
