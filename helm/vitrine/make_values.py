@@ -42,19 +42,47 @@ _RESOURCES: Final[Schema] = {
     "additionalProperties": False,
 }
 _LABELS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
+# Labels beside those that the chart sets; the same key twice would be no YAML.
+_MORE_LABELS: Final[Schema] = {
+    **_LABELS,
+    "propertyNames": {
+        "not": {"pattern": "^(app\\.kubernetes\\.io/(name|instance|component|version|managed-by)|helm\\.sh/chart)$"}
+    },
+}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 1}
 _STRINGS: Final[Schema] = {"type": "array", "items": {"type": "string"}}
 _OBJECTS: Final[Schema] = {"type": "array", "items": {"type": "object"}}
 _BY_KEY: Final[dict[str, Schema]] = {
-    **dict.fromkeys(("annotations", "podAnnotations", "nodeSelector", "podLabels", "labels"), _LABELS),
-    **dict.fromkeys(("imagePullSecrets", "cidrs", "command", "gatewayArgs", "extraArgs", "hostnames"), _STRINGS),
+    **dict.fromkeys(("annotations", "podAnnotations", "nodeSelector"), _LABELS),
+    **dict.fromkeys(("commonLabels", "podLabels", "labels"), _MORE_LABELS),
+    **dict.fromkeys(("cidrs", "command", "gatewayArgs", "extraArgs", "hostnames"), _STRINGS),
     **dict.fromkeys(("tolerations", "parentRefs", "clients", "prometheus", "dns"), _OBJECTS),
-    **dict.fromkeys(("gatewayEgress", "storageEgress"), _OBJECTS),
+    **dict.fromkeys(("gatewayEgress", "indexerEgress", "tritonEgress", "storageEgress", "extraEnv"), _OBJECTS),
+    # Kubernetes refuses less: an autoscaler below one pod, a sleep of no time (before 1.32).
+    **dict.fromkeys(("minReplicas", "maxReplicas", "cpuPercent", "preStopSeconds"), _COUNT),
     "resources": _RESOURCES,
     "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "spread": {"enum": ["ScheduleAnyway", "DoNotSchedule"]},
 }
 _BY_PATH: Final[dict[str, Schema]] = {
+    # The name of a Service begins with a letter.
+    "fullnameOverride": {"type": "string", "pattern": "^([a-z]([-a-z0-9]*[a-z0-9])?)?$"},
+    "imagePullSecrets": {
+        "type": "array",
+        "items": {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"name": {"type": "string"}},
+                    "required": ["name"],
+                    "additionalProperties": False,
+                },
+            ]
+        },
+    },
+    "milvus.podLabels": _LABELS,
     "milvus.uri": {"type": "string", "pattern": "^(https?://.+:[0-9]+)?$"},
     "models.source": {"enum": ["pvc", "image", "objectStorage"]},
     "gateway.service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},

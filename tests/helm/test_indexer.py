@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -56,7 +57,8 @@ def test_a_catalogue_is_read_where_it_is_mounted() -> None:
 
 def test_shards_share_a_number_and_a_round_with_the_job_that_finishes() -> None:
     filling, finishing = sorted(_jobs("production-gpu"), key=lambda job: len(job["metadata"]["name"]))
-    shards, end = (_parsed(_args(pod)) for pod in sorted(render("production-gpu").pods_of("indexer"), key=_is_finish))
+    pods = [pod for pod in render("production-gpu").pods_of("indexer") if pod.owner["kind"] == "Job"]
+    shards, end = (_parsed(_args(pod)) for pod in sorted(pods, key=_is_finish))
     assert filling["spec"]["completionMode"] == "Indexed"
     assert filling["spec"]["completions"] == shards["shards"] == end["shards"] == 4
     assert shards["round_name"] == end["round_name"] == filling["metadata"]["name"]
@@ -99,14 +101,21 @@ def test_the_status_of_a_wrong_request_is_the_one_that_fails_the_job() -> None:
 def test_a_job_has_another_name_when_it_would_do_something_else() -> None:
     """A Job's pods cannot be changed: with the old name the upgrade would fail."""
     (one,) = _jobs("dev")
-    for change in ("indexer.run=two", "collection=other", "indexer.image.tag=v9", "settings.images.decode_threads=3"):
-        (other,) = _jobs("dev", f"--set={change}")
+    changes = ("indexer.run=two", "collection=other", "indexer.image.tag=v9", "settings.images.decode_threads=3")
+    for change in (*changes, "indexer.shards=2", "indexer.backoffLimit=9", "indexer.podLabels.a=b", "commonLabels.a=b"):
+        other = min(_jobs("dev", f"--set={change}"), key=lambda job: len(job["metadata"]["name"]))
         assert other["metadata"]["name"] != one["metadata"]["name"], change
 
 
 def test_a_job_keeps_its_name_when_something_else_changes() -> None:
     (one,) = _jobs("dev")
-    (other,) = _jobs("dev", "--set=gateway.replicas=2", "--set=cursor.existingSecret=c", "--set=triton.shmSize=1Gi")
+    changes = (
+        "gateway.replicas=2",
+        "cursor.existingSecret=c",
+        "triton.shmSize=1Gi",
+        "settings.gateway.max_in_flight=9",
+    )
+    (other,) = _jobs("dev", *(f"--set={change}" for change in changes))
     assert one == other
 
 
@@ -123,9 +132,49 @@ def test_the_ledger_outlives_the_release() -> None:
         assert claim["spec"]["accessModes"] == [mode]
 
 
+def test_another_number_of_shards_asks_for_another_claim() -> None:
+    """A claim's access mode cannot be changed: with the old name the upgrade would fail."""
+    names = {
+        render("dev", f"--set=indexer.shards={shards}").of("PersistentVolumeClaim")[0]["metadata"]["name"]
+        for shards in (1, 2, 3)
+    }
+    assert len(names) == 2
+
+
 def test_nightly_runs_do_not_overlap() -> None:
-    (cron,) = render("everything").of("CronJob")
-    assert cron["spec"]["concurrencyPolicy"] == "Forbid"
+    for example in ("everything", "production-gpu"):
+        (cron,) = render(example).of("CronJob")
+        assert cron["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_a_nightly_run_of_shards_has_a_pod_for_each_and_one_that_finishes(tmp_path: Path) -> None:
+    """Run by a real shell, with a `python` that says what it was called with."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
+    python.chmod(0o700)
+    (cron,) = render("production-gpu").of("CronJob")
+    job = cron["spec"]["jobTemplate"]["spec"]
+    (pod,) = [pod for pod in render("production-gpu").pods_of("indexer") if pod.owner is cron]
+    (container,) = pod.spec["containers"]
+    (name,) = [one for one in container["env"] if one["name"] == "ROUND"]
+    assert name["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['batch.kubernetes.io/job-name']"
+    # As the kubelet does.
+    command = [word.replace("$(ROUND)", "nightly-1") for word in [*container["command"], *container["args"]]]
+    assert job["completionMode"] == "Indexed"
+    assert job["completions"] == job["parallelism"] == 5
+    for index in range(5):
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": str(index)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30)
+        module, *said = done.stdout.split()[1:]
+        assert module == "vitrine.indexer"
+        values = _parsed(said)
+        assert values["shards"] == 4
+        assert values["round_name"] == "nightly-1"
+        assert values["collection"] == "products"
+        assert ("finish" in said) is (index == 4)
+        assert ("catalogue" in values) is (index < 4)
+    assert job["activeDeadlineSeconds"] > 86400
+    assert "backoffLimit" not in job
 
 
 def test_names_fit_even_for_the_longest_release() -> None:

@@ -135,7 +135,32 @@ def test_milvus_in_another_namespace_is_guarded_there_and_told_from_where_caller
 def test_only_the_copying_container_lets_triton_out(rendered: Rendered) -> None:
     out = {end for start, end, _ in _outgoing(rendered) if start == "triton"}
     (triton,) = rendered.pods_of("triton")
-    assert out == ({"dns", "outside"} if triton.spec.get("initContainers") else set())
+    copies = bool(triton.spec.get("initContainers"))
+    # The example with a copying container also has a collector.
+    assert out == ({"dns", "outside", "shopper"} if copies else set())
+
+
+def test_a_collector_makes_the_only_way_out_of_a_triton_that_copies_nothing() -> None:
+    rule = '[{"to":[{"ipBlock":{"cidr":"203.0.113.0/24"}}],"ports":[{"protocol":"TCP","port":4318}]}]'
+    for component in ("triton", "indexer", "gateway"):
+        rendered = render("dev", f"--set-json=networkPolicy.{component}Egress={rule}")
+        added = _outgoing(rendered) - _outgoing(render("dev"))
+        assert (component, "outside", 4318) in added
+        assert {flow[0] for flow in added} == {component}
+
+
+@pytest.mark.parametrize("peers", ["clients", "prometheus", "dns"])
+def test_an_empty_list_of_peers_lets_nobody_in_and_not_everybody(peers: str) -> None:
+    """Kubernetes reads a rule without peers as a rule for all."""
+    for example in ("minimal", "everything"):
+        rendered = render(example, f"--set-json=networkPolicy.{peers}=[]")
+        for spec in _policies(rendered).values():
+            for rule in spec.get("ingress", []):
+                assert rule["from"]
+            for rule in spec.get("egress", []):
+                assert rule["to"]
+        fewer = _incoming(rendered) | _outgoing(rendered)
+        assert fewer < _incoming(render(example)) | _outgoing(render(example))
 
 
 def test_a_milvus_outside_the_cluster_is_reached_by_address_and_guarded_by_others() -> None:

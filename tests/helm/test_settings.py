@@ -10,8 +10,8 @@ from tests.helm.rendering import HelmFailed, Pod, Rendered, render
 from vitrine.settings import CLIENT_VARIABLES, Settings, read_settings
 
 OURS = ("gateway", "indexer")
-# Read by others: the home of everything, and gRPC's roots.
-FOREIGN = {"HOME", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"}
+# Read by others: the home of everything, an example of `extraEnv`, what the kubelet puts into arguments.
+FOREIGN = {"HOME", "HTTPS_PROXY", "ROUND"}
 IN_A_POD = {
     "gateway": {
         *("VITRINE_GATEWAY__HOST", "VITRINE_GATEWAY__PORT", "VITRINE_GATEWAY__DRAIN_S"),

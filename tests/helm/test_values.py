@@ -27,6 +27,12 @@ DIGEST = "sha256:" + "0f" * 32
         "milvus.uri=http://milvus",
         "indexer.shards=0",
         "networkPolicy.enable=true",
+        "gateway.preStopSeconds=0",
+        "triton.autoscaling.minReplicas=0",
+        "fullnameOverride=Shop_Search",
+        r"commonLabels.app\.kubernetes\.io/name=other",
+        r"gateway.podLabels.app\.kubernetes\.io/component=other",
+        r"monitoring.labels.helm\.sh/chart=other",
     ],
 )
 def test_a_typo_is_refused(typo: str) -> None:
@@ -54,6 +60,7 @@ def test_a_version_that_yaml_takes_for_a_number_is_refused() -> None:
         ("triton.maxUnavailable=0", "cannot both be 0"),
         ("triton.autoscaling.type=keda", "triton.autoscaling.prometheusUrl is required"),
         ("ingress.enabled=true", "ingress.host is required"),
+        ("gateway.autoscaling.minReplicas=11", "gateway.autoscaling: minReplicas is above maxReplicas"),
         ("httpRoute.enabled=true", "httpRoute.parentRefs is required"),
     ],
 )
@@ -70,11 +77,6 @@ def test_image_volumes_are_refused_where_kubernetes_has_none() -> None:
 def test_an_image_volume_without_a_digest_is_refused() -> None:
     with pytest.raises(HelmFailed, match="must end in a digest"):
         render("production-gpu", "--set=models.image.reference=registry.example/models:1")
-
-
-def test_nightly_runs_of_shards_are_refused() -> None:
-    with pytest.raises(HelmFailed, match=r"indexer\.cron\.enabled wants indexer\.shards=1"):
-        render("production-gpu", "--set=indexer.cron.enabled=true")
 
 
 def _models(pod: Pod) -> dict[str, object]:

@@ -151,12 +151,26 @@ def test_triton_follows_its_queue_over_its_work() -> None:
     (one,) = render("production-gpu").of("ScaledObject")
     (trigger,) = one["spec"]["triggers"]
     queued, _, computed = trigger["metadata"]["query"].partition(" / ")
-    own = f'{{namespace="{NAMESPACE}",pod=~"{one["metadata"]["name"]}-.+"}}'
+    own = f'{{namespace="{NAMESPACE}",pod=~"{one["metadata"]["name"]}-[a-z0-9]+-[a-z0-9]+"}}'
     assert queued == f"sum(rate(nv_inference_queue_duration_us{own}[2m]))"
     assert computed == f"clamp_min(sum(rate(nv_inference_compute_infer_duration_us{own}[2m])), 1)"
     # Of a sum over all pods: the default would divide the ratio by their number.
     assert trigger["metricType"] == "Value"
     assert float(trigger["metadata"]["threshold"]) > 0
+    # Prometheus that lost its targets has no answer, and no answer is not an empty queue.
+    assert trigger["metadata"]["ignoreNullValues"] == "false"
+    assert "authenticationRef" not in trigger
+    (other,) = render("production-gpu", "--set=triton.autoscaling.triggerAuthentication=prometheus").of("ScaledObject")
+    assert other["spec"]["triggers"][0]["authenticationRef"] == {"name": "prometheus"}
+
+
+def test_tainted_nodes_do_not_count_where_pods_are_spread(rendered: Rendered) -> None:
+    """A GPU node that no gateway can use would count as one with none, and keep the others at one each."""
+    spread = [(pod, rule) for pod in rendered.pods for rule in pod.spec.get("topologySpreadConstraints", [])]
+    assert {pod.component for pod, _ in spread} == {"gateway", "triton"}
+    assert {rule["topologyKey"] for _, rule in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    for _, rule in spread:
+        assert rule["nodeTaintsPolicy"] == "Honor"
 
 
 def test_a_rollout_can_always_go_on(rendered: Rendered) -> None:

@@ -17,9 +17,43 @@ app.kubernetes.io/component: {{ last . }}
 {{- define "vitrine.labels" -}}
 {{- $root := first . -}}
 {{ include "vitrine.selector" . }}
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "vitrine.labelValue" $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | quote }}
+helm.sh/chart: {{ include "vitrine.labelValue" (printf "%s-%s" $root.Chart.Name $root.Chart.Version) | quote }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* A version such as 1.2.0+build.7 as a label may be. */}}
+{{- define "vitrine.labelValue" -}}
+{{- . | replace "+" "_" | trunc 63 | trimAll "-_." -}}
+{{- end -}}
+
+{{/* Takes (list $ COMPONENT LABELS-OF-ITS-PODS). No version: a new version of the chart must not restart what it does
+not change, such as a Triton that is alone with its GPU. */}}
+{{- define "vitrine.podLabels" -}}
+{{- $root := index . 0 -}}
+{{ include "vitrine.selector" (list $root (index . 1)) }}
+{{- with merge dict (index . 2) $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Takes (list $ COMPONENT TOPOLOGY-KEYS WHEN-UNSATISFIABLE), makes the items of topologySpreadConstraints. */}}
+{{- define "vitrine.spread" -}}
+{{- $all := . -}}
+{{- range index . 2 }}
+- maxSkew: 1
+  topologyKey: {{ . }}
+  whenUnsatisfiable: {{ index $all 3 }}
+  {{- /* Of one revision: the pods of the old one are about to leave and must not push the new ones aside. */}}
+  matchLabelKeys: [pod-template-hash]
+  {{- /* Else a tainted node (of the GPU pool, say) counts as one with no pod, and the others may have one each at most. */}}
+  nodeTaintsPolicy: Honor
+  labelSelector:
+    matchLabels: {{- include "vitrine.selector" (list (index $all 0) (index $all 1)) | nindent 6 }}
+{{- end }}
 {{- end -}}
 
 {{/* Takes (list $ IMAGE NAME-OF-THE-VALUE). */}}
@@ -110,7 +144,7 @@ enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ if kindIs "map" . }}{{ .name }}{{ else }}{{ . }}{{ end }}
   {{- end }}
 {{- end }}
 {{- end -}}
@@ -205,11 +239,14 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end -}}
 
 {{/* ---- NetworkPolicy peers ---- */}}
+{{/* In a rule no peers are all peers: a list that is empty makes no rule. */}}
 {{- define "vitrine.dnsEgress" -}}
-- to: {{- toYaml .Values.networkPolicy.dns | nindent 4 }}
+{{- with .Values.networkPolicy.dns -}}
+- to: {{- toYaml . | nindent 4 }}
   ports:
     - {protocol: UDP, port: 53}
     - {protocol: TCP, port: 53}
+{{- end }}
 {{- end -}}
 
 {{- define "vitrine.enginesEgress" -}}

@@ -1,7 +1,24 @@
-{{/* Changes with everything that a Job's pods are made of: their template cannot be changed, so the name is. */}}
+{{/* What the ConfigMap of the indexer holds. */}}
+{{- define "vitrine.indexerSettings" -}}
+{{- /* Ledgers are kept in ledger/ below it. */}}
+VITRINE_LOCAL__STATE_DIR: /state
+{{- include "vitrine.addresses" . | nindent 0 }}
+{{- include "vitrine.settings" (list . (list "triton" "milvus" "images" "indexer" "telemetry")) | nindent 0 }}
+{{- end -}}
+
+{{/* Changes with everything that a Job's pods are made of, as their template cannot be changed, and with nothing else:
+another name is another run over the catalogue. */}}
 {{- define "vitrine.indexRound" -}}
-{{- $all := list (omit .Values.indexer "cron") .Values.models .Values.milvus .Values.settings .Values.collection .Values.imagePullSecrets .Chart.Version .Chart.AppVersion -}}
-{{- printf "%s-%s" (include "vitrine.name" (list . "index")) (toJson $all | sha256sum | trunc 8) -}}
+{{- $pod := include "vitrine.indexPod" (dict "root" . "args" (include "vitrine.indexArgs" . | fromYamlArray) "catalogue" true) -}}
+{{- $job := pick .Values.indexer "run" "shards" "backoffLimit" "deadlineSeconds" -}}
+{{- $hash := toJson (list $pod $job (include "vitrine.indexFailures" .)) | sha256sum | trunc 8 -}}
+{{- printf "%s-%s" (include "vitrine.name" (list . "index")) $hash -}}
+{{- end -}}
+
+{{/* A claim's access mode cannot be changed, so shards have one of their own. */}}
+{{- define "vitrine.ledgerClaim" -}}
+{{- $made := ternary "ledger-shared" "ledger" (gt (int .Values.indexer.shards) 1) -}}
+{{- .Values.indexer.ledger.existingClaim | default (include "vitrine.name" (list . $made)) -}}
 {{- end -}}
 
 {{/* What to do about exit statuses: 2 is a wrong request, mapping or catalogue, and wrong again next time; 1 is a
@@ -15,14 +32,18 @@ rules:
       - {type: DisruptionTarget, status: "True"}
 {{- end -}}
 
-{{/* The pod template of everything that indexes. Takes (dict "root" $ "args" LIST "catalogue" BOOL). */}}
+{{/* The pod template of everything that indexes. Takes (dict "root" $ "args" LIST "catalogue" BOOL), and "command" LIST
+where the image's own is not meant. */}}
 {{- define "vitrine.indexPod" -}}
 {{- $root := .root -}}
 {{- $indexer := $root.Values.indexer -}}
 metadata:
-  labels: {{- include "vitrine.labels" (list $root "indexer") | nindent 4 }}
+  labels: {{- include "vitrine.podLabels" (list $root "indexer" $indexer.podLabels) | nindent 4 }}
   annotations:
-    checksum/config: {{ include (print $root.Template.BasePath "/indexer/configmap.yaml") $root | sha256sum }}
+    checksum/config: {{ include "vitrine.indexerSettings" $root | sha256sum }}
+    {{- with $indexer.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 spec:
   {{- include "vitrine.podCommon" $root | nindent 2 }}
   serviceAccountName: {{ include "vitrine.name" (list $root "indexer") }}
@@ -38,6 +59,9 @@ spec:
     - name: indexer
       image: {{ include "vitrine.image" (list $root $indexer.image "indexer") }}
       imagePullPolicy: {{ $indexer.image.pullPolicy }}
+      {{- with .command }}
+      command: {{- toYaml . | nindent 8 }}
+      {{- end }}
       args: {{- toYaml .args | nindent 8 }}
       envFrom:
         - configMapRef: {name: {{ include "vitrine.name" (list $root "indexer") }}}
@@ -45,6 +69,14 @@ spec:
         - {name: HOME, value: /tmp}
         {{- include "vitrine.milvusToken" $root | nindent 8 }}
         {{- include "vitrine.milvusCaEnv" $root | nindent 8 }}
+        {{- if .command }}
+        - name: ROUND
+          valueFrom:
+            fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}
+        {{- end }}
+        {{- with $indexer.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       resources: {{- toYaml $indexer.resources | nindent 8 }}
       securityContext: {{- include "vitrine.containerSecurity" $root | nindent 8 }}
       volumeMounts:
@@ -68,7 +100,7 @@ spec:
       emptyDir: {sizeLimit: 1Gi}
     - name: state
       persistentVolumeClaim:
-        claimName: {{ $indexer.ledger.existingClaim | default (include "vitrine.name" (list $root "ledger")) }}
+        claimName: {{ include "vitrine.ledgerClaim" $root }}
     {{- include "vitrine.modelsVolume" $root | nindent 4 }}
     {{- if .catalogue }}
     - name: catalogue
