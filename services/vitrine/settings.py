@@ -69,6 +69,9 @@ class MilvusSettings(_Section):
     uri: str = Field("http://127.0.0.1:19530", description="Address of a Milvus proxy.")
     token: SecretStr = Field(SecretStr(""), description="`user:password` or an API key; empty: no authentication.")
     database: str = Field("default", description="Milvus database.")
+    ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that sign Milvus's certificate (`https://`); unset: public ones."
+    )
     connect_timeout_s: float = Field(5.0, gt=0, description="Longest to wait for a connection.")
     search_timeout_s: float = Field(
         5.0, gt=0, description="Longest one search may take; the caller's deadline may be shorter."
@@ -126,6 +129,7 @@ class LocalSettings(_Section):
     milvus_otlp_endpoint: str = Field(
         "", description="Where Milvus sends its own spans, `host:port` of OTLP/gRPC; empty: nowhere."
     )
+
     @property
     def demo_catalogue(self) -> Path:
         """Where `vitrine demo` draws; the local gateway serves its pictures unless told to serve others."""

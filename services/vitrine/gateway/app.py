@@ -40,6 +40,7 @@ from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.directory import CollectionDirectory
 from vitrine.vectorstore.filter_text import parse_filter_text
 from vitrine.vectorstore.searcher import VectorSearcher
+from vitrine.vectorstore.tls import trusted_authorities
 from vitrine.vectorstore.writer import CollectionWriter
 
 
@@ -53,8 +54,8 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
         metrics_socket: listens on `telemetry.metrics_port`; the lifespan answers there, and closes it.
 
     Raises:
-        SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used; or the key for
-            cursors is too short.
+        SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used; the key for
+            cursors is too short; or Milvus's authorities cannot be read.
     """
     release = version("vitrine")
     routers = _routers(settings)
@@ -65,7 +66,9 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
         codes=CODES,
         dependencies=set(DEPENDENCY_OF.values()),
     )
-    cursor_key(settings.search)  # refused here: the server tells a failure of the lifespan as a stack trace
+    # Refused here: the server tells a failure of the lifespan as a stack trace.
+    cursor_key(settings.search)
+    trusted_authorities(settings.milvus)
     authenticator = open_authenticator(settings, metrics)
     spans = SpanMetrics(metrics.registry)
     tracing = open_tracing(settings.telemetry, "vitrine-gateway", release, spans.count_dropped)

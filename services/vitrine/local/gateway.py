@@ -23,7 +23,9 @@ def meeting_the_stack(settings: Settings) -> Settings:
         update={
             "gateway": settings.gateway.model_copy(update={"media_root": media_root}),
             "triton": settings.triton.model_copy(update={"url": f"{LOOPBACK}:{local.triton_grpc_port}"}),
-            "milvus": settings.milvus.model_copy(update={"uri": f"http://{LOOPBACK}:{local.milvus_port}"}),
+            "milvus": settings.milvus.model_copy(
+                update={"uri": f"http://{LOOPBACK}:{local.milvus_port}", "ca_file": None}
+            ),
         }
     )
 

@@ -28,6 +28,7 @@ from vitrine.errors import (
 )
 from vitrine.settings import MilvusSettings
 from vitrine.vectorstore.connection import MilvusConnection, vendor_errors
+from vitrine.vectorstore.tls import trusted_authorities
 
 OLDEST = (2, 3, 5)
 """The oldest server whose import of Parquet was tried."""
@@ -35,7 +36,7 @@ OLDEST = (2, 3, 5)
 _REST_SINCE = (2, 4)
 _MOST_JOBS_LISTED = 65_536  # more than either server remembers
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_DEFAULT_PORT = 19_530
+_DEFAULT_PORTS = {"https": 443, "http": 19_530}  # pymilvus's
 _log = logging.getLogger(__name__)
 _PATHS = re.compile(r'paths:"((?:[^"\\]|\\.)*)"')
 
@@ -229,8 +230,9 @@ def _http_client(settings: MilvusSettings) -> httpx.AsyncClient:
     headers = {"DB-Name": settings.database} | ({"Authorization": f"Bearer {token}"} if token else {})
     shown = f"[{host}]" if ":" in host else host
     return httpx.AsyncClient(
-        base_url=f"{scheme}://{shown}:{address.port or _DEFAULT_PORT}",
+        base_url=f"{scheme}://{shown}:{address.port or _DEFAULT_PORTS[scheme]}",
         headers=headers,
+        verify=trusted_authorities(settings) or True,
         trust_env=host not in _LOOPBACK,
     )
 

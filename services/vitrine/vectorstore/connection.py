@@ -15,6 +15,7 @@ from vitrine.domain import Deadline
 from vitrine.errors import VectorStoreUnavailable
 from vitrine.settings import MIB, MilvusSettings
 from vitrine.telemetry.spans import Attributes, annotate, recording, span, trace_headers
+from vitrine.vectorstore.tls import trusted_authorities
 from vitrine.vectorstore.vendor_errors import vendor_errors
 
 __all__ = ["MAX_MESSAGE_BYTES", "MilvusConnection", "vendor_errors"]
@@ -48,13 +49,16 @@ class MilvusConnection:
 
         Raises:
             InvalidInput: the address is not one of Milvus.
+            SettingsInvalid: see `trusted_authorities`.
         """
+        trusted_authorities(settings)
         with vendor_errors("be addressed as the settings say"):
             client = AsyncMilvusClient(
                 uri=settings.uri,
                 token=settings.token.get_secret_value(),
                 db_name=settings.database,
                 grpc_options=_channel_options(settings),
+                server_pem_path="" if settings.ca_file is None else str(settings.ca_file),
             )
             # The client would make its handler on the first call, through a registry shared by the process: keyed
             # by the loop's address, it hands out handlers of closed loops (pymilvus #3087), and it answers a broken
