@@ -23,7 +23,8 @@ OWN_SETTINGS: Final = frozenset(
     {
         # Of other values of the chart.
         *("gateway.host", "gateway.port", "gateway.drain_s", "gateway.default_collection"),
-        *("model.repository", "triton.url", "milvus.uri", "telemetry.metrics_host", "telemetry.metrics_port"),
+        *("model.repository", "triton.url", "milvus.uri", "milvus.ca_file"),
+        *("telemetry.metrics_host", "telemetry.metrics_port"),
         # Secrets: they come from Secrets.
         *("milvus.token", "search.cursor_key"),
         # Paths: they are of volumes, and these three have none here.

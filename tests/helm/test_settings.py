@@ -90,6 +90,22 @@ def test_a_gateway_can_tell_its_callers_or_says_that_it_does_not(
         assert [item["path"] for item in volume["secret"]["items"]] == [auth.keys_file.name]
 
 
+def test_the_authority_of_milvus_is_a_file_of_its_secret_and_the_only_one() -> None:
+    for component in OURS:
+        for pod in render("everything").pods_of(component):
+            (container,) = pod.spec["containers"]
+            path = render("everything").environment(container)["VITRINE_MILVUS__CA_FILE"]
+            (mount,) = [one for one in container["volumeMounts"] if one["name"] == "milvus-ca"]
+            (volume,) = [one for one in pod.spec["volumes"] if one["name"] == "milvus-ca"]
+            assert volume["secret"]["secretName"] == "shop-milvus-ca"
+            assert [f"{mount['mountPath']}/{item['path']}" for item in volume["secret"]["items"]] == [path]
+
+
+def test_an_authority_for_a_milvus_without_tls_is_refused() -> None:
+    with pytest.raises(HelmFailed, match=r"milvus\.caSecret wants a milvus\.uri that begins with https://"):
+        render("everything", "--set=milvus.uri=http://milvus:19530")
+
+
 def test_replicas_share_the_key_of_cursors(rendered: Rendered) -> None:
     (pod,) = rendered.pods_of("gateway")
     if pod.owner["spec"].get("replicas") != 1:
@@ -112,6 +128,7 @@ def test_every_setting_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, dict[str, Any]] = {}
     excluded = {"local", "model"}
     own = IN_A_POD["gateway"] | {"VITRINE_MILVUS__TOKEN", "VITRINE_SEARCH__CURSOR_KEY", "VITRINE_AUTH__KEYS_FILE"}
+    own |= {"VITRINE_MILVUS__CA_FILE"}
     without_volume = {"VITRINE_AUTH__OIDC_JWKS_FILE", "VITRINE_GATEWAY__MEDIA_ROOT", "VITRINE_ITEMS__IMAGES_ROOT"}
     for section, values in Settings().model_dump(mode="json").items():
         for field, value in values.items():

@@ -92,10 +92,12 @@ VITRINE_MILVUS__URI: {{ required "milvus.uri is required, such as http://milvus:
 {{- end }}
 {{- end -}}
 
-{{/* gRPC reads its roots from this variable; no setting of ours is involved. */}}
 {{- define "vitrine.milvusCaEnv" -}}
 {{- if .Values.milvus.caSecret }}
-- name: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH
+{{- if not (hasPrefix "https://" .Values.milvus.uri) }}
+{{- fail "milvus.caSecret wants a milvus.uri that begins with https://: without TLS there is no certificate to check." }}
+{{- end }}
+- name: VITRINE_MILVUS__CA_FILE
   value: /etc/vitrine/milvus-ca/{{ .Values.milvus.caKey }}
 {{- end }}
 {{- end -}}
@@ -109,7 +111,12 @@ VITRINE_MILVUS__URI: {{ required "milvus.uri is required, such as http://milvus:
 {{- define "vitrine.milvusCaVolume" -}}
 {{- with .Values.milvus.caSecret }}
 - name: milvus-ca
-  secret: {secretName: {{ . }}, defaultMode: 0440}
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    {{- /* That key alone: a certificate's Secret has the server's private key beside it. */}}
+    items:
+      - {key: {{ $.Values.milvus.caKey }}, path: {{ $.Values.milvus.caKey }}}
 {{- end }}
 {{- end -}}
 
