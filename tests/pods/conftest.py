@@ -6,12 +6,13 @@
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.fixtures.indexing import Indexing, Shelf
+from tests.fixtures.indexing import Shelf
 from tests.fixtures.stack import START_TIMEOUT_S, RunningStack, engines_dir
 from tests.helm.rendering import Pod, Rendered, render
 from tests.pods.provided import Provided
@@ -24,6 +25,7 @@ from vitrine.vectorstore.connection import MilvusConnection
 
 OVERLAY: Final = Path(__file__).with_name("overlay.yaml")
 PRODUCTS: Final = 240
+INDEXING_TIMEOUT_S: Final = 300.0
 _SEED: Final = 7
 
 Start = Callable[..., PodRunning]
@@ -69,6 +71,24 @@ def provided(tmp_path_factory: pytest.TempPathFactory, model_repository: Path, c
 def start(stack: RunningStack, provided: Provided) -> Iterator[Start]:
     """Starts pods beside the engines; at a module's end they are removed, whatever became of them."""
     del stack  # ready, before any pod
+    with _pods(provided) as start_pod:
+        yield start_pod
+
+
+@pytest.fixture(scope="session")
+def indexing_pod(stack: RunningStack, provided: Provided) -> Iterator[PodRunning]:
+    """The pod of the indexer's Job with the values for a laptop, ended: the alias `products` leads to the catalogue."""
+    del stack
+    rendered = rendered_here("dev")
+    (pod,) = rendered.pods_of("indexer")
+    with _pods(provided) as start_pod:
+        running = start_pod(rendered, pod)
+        assert running.wait_ended(INDEXING_TIMEOUT_S) == 0, running.log()
+        yield running
+
+
+@contextmanager
+def _pods(provided: Provided) -> Iterator[Start]:
     started: list[PodRunning] = []
 
     def start_pod(rendered: Rendered, pod: Pod, given: Provided = provided, **more: int) -> PodRunning:
@@ -76,9 +96,11 @@ def start(stack: RunningStack, provided: Provided) -> Iterator[Start]:
         started.append(PodRunning(f"vitrine-{uuid.uuid4().hex[:8]}", launch))
         return started[-1]
 
-    yield start_pod
-    for running in started:
-        running.remove()
+    try:
+        yield start_pod
+    finally:
+        for running in started:
+            running.remove()
 
 
 @pytest.fixture
@@ -86,11 +108,3 @@ async def shelf(stack: RunningStack) -> AsyncIterator[Shelf]:
     """What Milvus holds."""
     async with await MilvusConnection.open(stack.settings.milvus) as connection:
         yield Shelf(connection)
-
-
-@pytest.fixture(scope="session")
-def indexed(tmp_path_factory: pytest.TempPathFactory, stack: RunningStack, catalogue: Path) -> Path:
-    """The catalogue that the alias `products` leads to, indexed by the indexer as a process."""
-    indexing = Indexing(stack.settings, tmp_path_factory.mktemp("state"))
-    indexing.index(catalogue, "products")
-    return catalogue

@@ -2,9 +2,9 @@
 
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -72,26 +72,19 @@ class PodRunning:
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self.name} has not ended in {within_s} s:\n{self._end_of_log()}")
 
-    def terminate(self) -> float:
-        """preStop, then SIGTERM, then SIGKILL at the end of the grace period, which began with preStop.
-
-        Returns the seconds that the process took after SIGTERM.
-        """
+    def terminate(self) -> None:
+        """preStop, then SIGTERM, then SIGKILL at the end of the grace period, which began with preStop."""
         time.sleep(self.launch.pre_stop_s)
         left = self.launch.grace_s - int(self.launch.pre_stop_s)
-        began = time.monotonic()
         podman("stop", f"--time={left}", self.name, timeout_s=left + _TOOL_TIMEOUT_S)
-        return time.monotonic() - began
 
     @contextmanager
     def terminating(self) -> Iterator[None]:
-        """The same beside the block; both are over at its end."""
-        thread = threading.Thread(target=self.terminate)
-        thread.start()
-        try:
+        """Does that beside the block; both are over at its end."""
+        with ThreadPoolExecutor(1) as beside:
+            ending = beside.submit(self.terminate)
             yield
-        finally:
-            thread.join()
+            ending.result()
 
     def remove(self) -> None:
         """Whatever state it is in."""

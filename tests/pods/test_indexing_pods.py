@@ -8,12 +8,12 @@ import pytest
 
 from tests.fixtures.indexing import Shelf
 from tests.helm.rendering import Object, Pod, Rendered
-from tests.pods.conftest import PRODUCTS, Start, rendered_here
+from tests.pods.conftest import INDEXING_TIMEOUT_S, PRODUCTS, Start, rendered_here
 from tests.pods.provided import Provided
+from tests.pods.running import PodRunning
 
 pytestmark = pytest.mark.pods
 
-_RUN_TIMEOUT_S = 300.0
 _SHARDS = 2
 
 
@@ -38,17 +38,14 @@ def _ids_of(catalogue: Path) -> set[str]:
     return {path.stem for path in (catalogue / "images").rglob("*.jpg")}
 
 
-async def test_the_jobs_pod_indexes_the_catalogue(start: Start, provided: Provided, shelf: Shelf) -> None:
-    rendered = rendered_here("dev", "--set=collection=by_job")
-    running = start(rendered, _job_pod(rendered), _with_ledger(provided, "ledger-of-job"))
-    assert running.wait_ended(_RUN_TIMEOUT_S) == 0, running.log()
-    counts = _counts(running.log())
+async def test_the_jobs_pod_indexes_the_catalogue(indexing_pod: PodRunning, catalogue: Path, shelf: Shelf) -> None:
+    counts = _counts(indexing_pod.log())
     assert (counts["read"], counts["written"], counts["rejected"]) == (PRODUCTS, PRODUCTS, 0)
-    assert set(await shelf.ids("by_job")) == _ids_of(provided.claims["vitrine-catalogue"])
+    assert set(await shelf.ids("products")) == _ids_of(catalogue)
 
 
 async def test_pods_of_an_indexed_job_share_a_catalogue_and_another_finishes(
-    start: Start, provided: Provided, shelf: Shelf
+    start: Start, provided: Provided, catalogue: Path, shelf: Shelf
 ) -> None:
     rendered = rendered_here("dev", "--set=collection=by_shards", f"--set=indexer.shards={_SHARDS}")
     filling = _job_pod(rendered)
@@ -58,11 +55,11 @@ async def test_pods_of_an_indexed_job_share_a_catalogue_and_another_finishes(
     shards = [start(rendered, filling, given, index=index) for index in range(_SHARDS)]
     last = start(rendered, finishing, given)
     for pod in (*shards, last):
-        assert pod.wait_ended(_RUN_TIMEOUT_S) == 0, pod.log()
+        assert pod.wait_ended(INDEXING_TIMEOUT_S) == 0, pod.log()
     written = [_counts(pod.log())["written"] for pod in shards]
     assert sum(written) == PRODUCTS
     assert min(written) > 0
-    assert set(await shelf.ids("by_shards")) == _ids_of(provided.claims["vitrine-catalogue"])
+    assert set(await shelf.ids("by_shards")) == _ids_of(catalogue)
 
 
 def test_a_claim_without_a_catalogue_ends_with_the_status_that_fails_the_job(

@@ -61,10 +61,14 @@ def test_a_pod_whose_keys_cannot_be_used_ends_with_status_2(
 
 @pytest.fixture(scope="module")
 def gateway(
-    start: Start, rendered: Rendered, provided: Provided, secrets: dict[str, dict[str, str]], indexed: Path
+    start: Start,
+    rendered: Rendered,
+    provided: Provided,
+    secrets: dict[str, dict[str, str]],
+    indexing_pod: PodRunning,
 ) -> Iterator[PodRunning]:
     """Ready by its own probes."""
-    del indexed
+    del indexing_pod
     (pod,) = rendered.pods_of("gateway")
     running = start(rendered, pod, replace(provided, secrets=secrets))
     running.wait_ready()

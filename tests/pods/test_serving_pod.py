@@ -16,9 +16,9 @@ _URL = "http://127.0.0.1:8080"
 
 
 @pytest.fixture(scope="module")
-def gateway(start: Start, indexed: Path) -> Iterator[PodRunning]:
+def gateway(start: Start, indexing_pod: PodRunning) -> Iterator[PodRunning]:
     """Ready by its own probes."""
-    del indexed  # /readyz is 503 without a collection
+    del indexing_pod  # /readyz is 503 without a collection
     rendered = rendered_here("dev")
     (pod,) = rendered.pods_of("gateway")
     running = start(rendered, pod)
@@ -27,12 +27,12 @@ def gateway(start: Start, indexed: Path) -> Iterator[PodRunning]:
     running.remove()
 
 
-def test_a_search_finds_products_of_the_catalogue(gateway: PodRunning, indexed: Path) -> None:
+def test_a_search_finds_products_of_the_catalogue(gateway: PodRunning, catalogue: Path) -> None:
     answer = httpx.post(f"{_URL}/v1/collections/products/search", json={"query": "red dress", "limit": 5}, timeout=10)
     assert answer.status_code == 200, gateway.log()
     ids = [hit["id"] for hit in answer.json()["hits"]]
     assert len(ids) == 5
-    assert all((indexed / "images" / found[:3] / f"{found}.jpg").is_file() for found in ids)
+    assert all((catalogue / "images" / found[:3] / f"{found}.jpg").is_file() for found in ids)
 
 
 def test_every_probe_is_answered_as_it_is_rendered(gateway: PodRunning) -> None:

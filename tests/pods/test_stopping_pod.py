@@ -3,7 +3,6 @@
 import json
 import socket
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -37,18 +36,12 @@ class HalfSentSearch:
         return head.decode().splitlines()[0], json.loads(answer)
 
 
-@pytest.fixture
-def gateway(start: Start, indexed: Path) -> PodRunning:
-    """Ready; a test ends it."""
-    del indexed
+def test_a_request_in_flight_is_answered_before_the_pod_ends_well(start: Start, indexing_pod: PodRunning) -> None:
+    del indexing_pod  # there is something to find
     rendered = rendered_here("dev")
     (pod,) = rendered.pods_of("gateway")
-    running = start(rendered, pod)
-    running.wait_ready()
-    return running
-
-
-def test_a_request_in_flight_is_answered_before_the_pod_ends_well(gateway: PodRunning) -> None:
+    gateway = start(rendered, pod)
+    gateway.wait_ready()
     search = HalfSentSearch()
     with gateway.terminating():
         time.sleep(gateway.launch.pre_stop_s / 2)
@@ -58,10 +51,4 @@ def test_a_request_in_flight_is_answered_before_the_pod_ends_well(gateway: PodRu
     assert during_pre_stop.status_code == 200
     assert status == "HTTP/1.1 200 OK"
     assert answer["hits"]
-    assert gateway.state()["ExitCode"] == 0, gateway.log()
-
-
-def test_an_idle_pod_ends_well_within_its_grace_period(gateway: PodRunning) -> None:
-    took_s = gateway.terminate()
-    assert took_s + gateway.launch.pre_stop_s < gateway.launch.grace_s
     assert gateway.state()["ExitCode"] == 0, gateway.log()
