@@ -17,9 +17,11 @@ from vitrine.indexer.kept import shard_folder
 from vitrine.indexer.ledger import RunNote, exclusive_lock
 from vitrine.indexer.ledger_files import LedgerFolder
 from vitrine.indexer.mapping import load_mapping
+from vitrine.indexer.metrics import IndexMetrics
 from vitrine.indexer.pruning import MilvusShelf, PruneRule
 from vitrine.indexer.report import Summary
 from vitrine.indexer.run import Run, RunFiles, RunRules, open_run
+from vitrine.indexer.scraping import metrics_served
 from vitrine.indexer.shards.report import new_report, round_id
 from vitrine.indexer.shards.sharding import WHOLE, Shard
 from vitrine.indexer.shards.target import join_target
@@ -127,8 +129,9 @@ async def run_index(request: IndexRequest, settings: Settings, display: Display)
 
 
 async def _run(request: IndexRequest, settings: Settings, display: Display) -> Summary:
-    control = RunControl()
+    control, metrics = RunControl(), IndexMetrics(version("vitrine"))
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(metrics_served(settings.telemetry, metrics))
         stack.enter_context(stopped_by_signals(control))
         folder = LedgerFolder.of(settings, request.ledger if request.shard != WHOLE else None)
         stack.enter_context(_only_run_of(request, folder))
@@ -155,6 +158,7 @@ async def _run(request: IndexRequest, settings: Settings, display: Display) -> S
                 control,
                 _rules(request),
                 MilvusShelf(target.info.name, admin, writer, VectorSearcher(connection)),
+                metrics,
             )
         )
         if request.shard == WHOLE:

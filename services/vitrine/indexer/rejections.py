@@ -78,6 +78,11 @@ class ImageOutsideCatalogue(ImageRejected):
     code = "image_outside_catalogue"
 
 
+def rejection_codes() -> frozenset[str]:
+    """Every code that a rejection can have."""
+    return frozenset(kind.code for parent in (RowRejected, ImageRejected) for kind in _family(parent))
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """One line of the rejects file.
@@ -147,3 +152,7 @@ class RejectsFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _family(kind: type[InvalidInput]) -> set[type[InvalidInput]]:
+    return {kind}.union(*(_family(child) for child in kind.__subclasses__()))

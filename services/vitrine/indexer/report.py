@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,23 +24,37 @@ class IndexStage(StrEnum):
 
 
 class StageTimes:
-    """Busy seconds by stage, added up over everything that works on a stage at the same time."""
+    """Busy seconds by stage, added up over everything that works on a stage at the same time.
 
-    def __init__(self, slots: Mapping[IndexStage, int]) -> None:
+    Args:
+        slots: how much can work on a stage at the same time.
+        observe: told of every step, from the thread that made it; None: nobody asks.
+    """
+
+    def __init__(
+        self, slots: Mapping[IndexStage, int], observe: Callable[[IndexStage, float], None] | None = None
+    ) -> None:
         self.slots = dict(slots)
         self.seconds: dict[IndexStage, float] = dict.fromkeys(slots, 0.0)
+        self.active: dict[IndexStage, int] = dict.fromkeys(slots, 0)
+        self._observe = observe
         self._lock = threading.Lock()
 
     @contextmanager
     def busy(self, stage: IndexStage) -> Iterator[None]:
         """Adds the time of the block to `stage`, also when the block raises. May be used from any thread."""
         began = time.perf_counter()
+        with self._lock:
+            self.active[stage] += 1
         try:
             yield
         finally:
             took = time.perf_counter() - began
             with self._lock:
                 self.seconds[stage] += took
+                self.active[stage] -= 1
+            if self._observe is not None:
+                self._observe(stage, took)
 
 
 @dataclass(slots=True)
@@ -49,7 +63,8 @@ class Tally:
 
     `read` counts what came out of the catalogue; each product ends in exactly one of `written`, `unchanged`,
     `rejected` (by code), `elsewhere` (another shard's) or, when a run is stopped early, `dropped`: read but not looked
-    at to the end. `embedded` runs ahead of `written`: products whose vector exists.
+    at to the end. `embedded` runs ahead of `written`: products whose vector exists. `written_at`: unix seconds,
+    None before the first write.
     """
 
     read: int = 0
@@ -59,6 +74,7 @@ class Tally:
     dropped: int = 0
     elsewhere: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    written_at: float | None = None
 
     @property
     def rejections(self) -> int:

@@ -13,6 +13,7 @@ from vitrine.indexer.control import RunControl
 from vitrine.indexer.display import Display, followed
 from vitrine.indexer.kept import EmbeddingKeeper
 from vitrine.indexer.ledger import Ledger, RunNote
+from vitrine.indexer.metrics import IndexMetrics
 from vitrine.indexer.outcomes import Outcomes
 from vitrine.indexer.pruning import Pruner, PruneRule, Shelf
 from vitrine.indexer.rejections import RejectsFile
@@ -192,6 +193,7 @@ async def open_run(
     control: RunControl,
     rules: RunRules,
     shelf: Shelf,
+    metrics: IndexMetrics,
 ) -> AsyncIterator[Run]:
     """Opens what a run writes, and closes it in an order that loses nothing.
 
@@ -214,7 +216,7 @@ async def open_run(
         info = target.info
         go_on_from_others(ledger, info.name, rules.shard, build_id=info.build_id, fingerprint=info.fingerprint)
         keeper = EmbeddingKeeper(files.embeddings, source.header) if files.embeddings is not None else None
-        tally, times = Tally(), _stage_times(settings)
+        tally, times = Tally(), _stage_times(settings, metrics)
         sink = Sink(
             writer,
             ledger,
@@ -235,6 +237,7 @@ async def open_run(
             bookkeeping=bookkeeping,
             stop=control.stopping,
         )
+        metrics.follow(tally, times, lambda: pruner.deleted, info.fingerprint)
 
         def lookup(ids: Sequence[str]) -> dict[str, Mark]:
             if rules.reindex:
@@ -246,7 +249,7 @@ async def open_run(
         yield Run(alias, source, target, admin, writer, ledger, files, rules, pruner, parts)
 
 
-def _stage_times(settings: Settings) -> StageTimes:
+def _stage_times(settings: Settings, metrics: IndexMetrics) -> StageTimes:
     threads = settings.images.decode_threads
     return StageTimes(
         {
@@ -255,5 +258,6 @@ def _stage_times(settings: Settings) -> StageTimes:
             IndexStage.DECODE: threads,
             IndexStage.EMBED: settings.indexer.in_flight,
             IndexStage.WRITE: 1,
-        }
+        },
+        metrics.observe_stage,
     )

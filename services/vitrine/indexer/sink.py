@@ -98,6 +98,7 @@ class Sink:
             with span("ledger"):
                 await self._aside(lambda: self._ledger.mark_written(one.mark for one in batch))
         self._tally.written += len(batch)
+        self._tally.written_at = time.time()
 
     async def _aside(self, work: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._bookkeeping, work)
