@@ -18,6 +18,8 @@ KILLS ?= 20
 SEED ?= 7
 # Test files are shared out among so many processes, each with a Triton and a Milvus of its own.
 TEST_PROCESSES ?= 2
+# Of the demo catalogue that `make test-pods` has indexed.
+PRODUCTS ?= 240
 
 # Deploying. dev: a laptop's cluster. production: VALUES and MILVUS_VALUES name files of your own (docs/kubernetes.md).
 ENV ?= dev
@@ -77,7 +79,7 @@ test-export: $(EXPORT_VENV)/.installed $(ENGINES)/.installed ## Export a full-si
 test-pods: $(VENV)/.dev $(ENGINES)/.installed $(TOOLS)/.installed ## Run the chart's pods by podman, without a cluster (as root; BASE=IMAGE, else a stand-in is made)
 	@$(BIN)/python -m tests.pods.prepare --base "$(BASE)"
 	@# A network of their own, where the ports that the chart names are free.
-	@unshare --net $(SHELL) -c 'ip link set lo up && exec $(BIN)/pytest -m pods tests/pods $(PYTEST_ARGS)'
+	@POD_PRODUCTS=$(PRODUCTS) unshare --net $(SHELL) -c 'ip link set lo up && exec $(BIN)/pytest -m pods tests/pods $(PYTEST_ARGS)'
 
 .PHONY: contract
 contract: $(VENV)/.dev $(ENGINES)/.installed ## The API against its own OpenAPI document, with CASES=40 examples an operation

@@ -3,6 +3,7 @@
 `make test-pods` makes the images, and a network of their own in which the chart's ports are free.
 """
 
+import os
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,7 +25,7 @@ from vitrine.settings import LocalSettings, ModelSettings, Settings
 from vitrine.vectorstore.connection import MilvusConnection
 
 OVERLAY: Final = Path(__file__).with_name("overlay.yaml")
-PRODUCTS: Final = 240
+PRODUCTS: Final = int(os.environ.get("POD_PRODUCTS", "240"))
 INDEXING_TIMEOUT_S: Final = 300.0
 _SEED: Final = 7
 

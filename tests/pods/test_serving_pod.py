@@ -40,6 +40,14 @@ def test_every_probe_is_answered_as_it_is_rendered(gateway: PodRunning) -> None:
     assert all(gateway.answers(name) for name in gateway.launch.probes)
 
 
+def test_metrics_are_at_the_port_that_is_rendered(gateway: PodRunning) -> None:
+    del gateway
+    (pod,) = rendered_here("dev").pods_of("gateway")
+    ports = {port["name"]: port["containerPort"] for port in pod.spec["containers"][0]["ports"]}
+    answer = httpx.get(f"http://127.0.0.1:{ports['metrics']}/metrics", timeout=10)
+    assert "vitrine_http_in_flight" in answer.text
+
+
 def test_the_chart_s_own_test_finds_something(start: Start, gateway: PodRunning) -> None:
     rendered = rendered_here("dev")
     (pod,) = rendered.pods_of("test")
