@@ -141,7 +141,7 @@ _FIRING: Final[Json] = {
     "datasource": SOURCE,
     "enable": True,
     "iconColor": "red",
-    "expr": 'ALERTS{alertstate="firing", alertname=~"Vitrine.*"}',
+    "expr": 'ALERTS{alertstate="firing", severity=~"page|ticket"}',
     "titleFormat": "{{alertname}}",
     "textFormat": "{{severity}}",
     "step": "60s",

@@ -152,6 +152,7 @@ _TRAFFIC: Final = Section(
             description="Stable codes of problem answers, listed in docs/api.md with what a caller can do.",
             queries=[Query(rate(series("vitrine_http_errors_total"), "code"), "{{code}}")],
             unit="reqps",
+            runbooks=["CallersHangingUp"],
         ),
         TimeSeries(
             title="In flight by instance",
@@ -198,6 +199,7 @@ _CACHED: Final = Section(
             "larger cache.",
             queries=[Query(rate(series("vitrine_embedding_cache_evictions_total"), "reason"), "{{reason}}")],
             unit="cps",
+            runbooks=["EmbeddingCacheIneffective"],
         ),
     ],
 )

@@ -233,6 +233,7 @@ _ANSWERS: Final = Section(
             unit="percentunit",
             width=12,
             most=1,
+            runbooks=["EmptyResults"],
         ),
         TimeSeries(
             title="Score of the best hit",
@@ -286,20 +287,16 @@ _PODS: Final = Section(
     collapsed=True,
 )
 
+_FIRING: Final = 'ALERTS{alertstate="firing", severity=~"page|ticket"}'
 _ALERTS: Final = Section(
     "Alerts",
     [
         TimeSeries(
             title="Firing",
-            description="Alerts by name. The red marks on every page are the same.",
+            description="All of them, and each by name. The red marks on every page are the same.",
             queries=[
-                Query(
-                    or_zero(
-                        'count by (alertname) (ALERTS{alertstate="firing", severity=~"page|ticket"})',
-                        f"count({series('vitrine_ready')})",
-                    ),
-                    "{{alertname}}",
-                )
+                Query(or_zero(f"count({_FIRING})", f"count({series('vitrine_ready')})"), "all"),
+                Query(f"count by (alertname) ({_FIRING})", "{{alertname}}"),
             ],
             unit="short",
             width=24,
