@@ -100,6 +100,8 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
+        # Its own would tell what callers wrote, and to whomever OTEL_ variables name; ours is in `telemetry/`.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for router in routers:
         app.include_router(router)

@@ -4,10 +4,13 @@ import asyncio
 from functools import partial
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from vitrine.domain import Deadline
 from vitrine.embedding.single_flight import SingleFlight
 from vitrine.errors import DeadlineExceeded, EncoderUnavailable, ImageCorrupt
+from vitrine.settings import TelemetrySettings
+from vitrine.telemetry.tracing import tracing_to
 
 
 class Work:
@@ -171,3 +174,24 @@ async def test_work_that_takes_too_long_for_its_own_beginner_is_not_begun_again(
     with pytest.raises(DeadlineExceeded, match="5 s"):
         await ask(flights, work, "a")
     assert work.begun == ["a"]
+
+
+async def test_whoever_joins_is_linked_with_the_trace_that_does_the_work() -> None:
+    exporter = InMemorySpanExporter()
+    tracing = tracing_to(exporter, TelemetrySettings(sample_ratio=1), "vitrine-test", "0")
+    flights, work = SingleFlight[str, str](), Work()
+
+    async def request(name: str) -> None:
+        with tracing.server_span(name, {}):
+            await flights.run({"a": partial(work.do, "a")}, Deadline.after(30), "waiting for the work")
+
+    asked = []
+    for name in ("first", "second"):
+        asked.append(asyncio.create_task(request(name)))
+        await settle()
+    work.gate.set()
+    await asyncio.gather(*asked)
+    tracing.close()
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    assert spans["first"].links == ()
+    assert [link.context.span_id for link in spans["second"].links] == [spans["first"].context.span_id]

@@ -4,10 +4,14 @@ import asyncio
 
 import numpy as np
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from vitrine.domain import Deadline, Vectors
 from vitrine.embedding.text_joiner import Ids, TextJoiner
 from vitrine.errors import DeadlineExceeded, EncoderUnavailable
+from vitrine.settings import TelemetrySettings
+from vitrine.telemetry.spans import TraceContext, current_trace, span
+from vitrine.telemetry.tracing import tracing_to
 
 
 class Triton:
@@ -154,3 +158,53 @@ async def test_a_call_lasts_as_long_as_its_most_patient_text() -> None:
     assert triton.deadlines[0].remaining() > 45
     triton.gate.set()
     await asyncio.gather(*asked)
+
+
+async def test_a_call_for_several_is_in_the_trace_of_the_first_that_is_sampled_and_linked_with_the_others() -> None:
+    exporter = InMemorySpanExporter()
+    tracing = tracing_to(exporter, TelemetrySettings(sample_ratio=1), "vitrine-test", "0")
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=1)
+
+    async def request(value: int) -> None:
+        with tracing.server_span(f"request {value}", {}), span(f"embed {value}"):
+            await joiner.infer_text(text(value), Deadline.after(30))
+
+    tasks = [ask(joiner, text(0))]  # not traced, and under way while the others gather behind it
+    await settle()
+    tasks.append(ask(joiner, text(1)))
+    await settle()
+    requests = [asyncio.create_task(request(value)) for value in (2, 3)]
+    await settle()
+    triton.gate.set()
+    await asyncio.gather(*tasks, *requests)
+    tracing.close()
+    spans = {one.name: one for one in exporter.get_finished_spans()}
+    batch, leading, other = spans["joined batch"], spans["embed 2"], spans["embed 3"]
+    assert batch.parent is not None
+    assert batch.parent.span_id == leading.context.span_id
+    assert batch.attributes == {"vitrine.texts": 3, "vitrine.batch_size": 3}
+    assert [link.context.span_id for link in batch.links] == [other.context.span_id]
+    assert [link.context.span_id for link in other.links] == [batch.context.span_id]
+
+
+async def test_the_calls_of_others_are_not_in_the_trace_of_whoever_came_first() -> None:
+    exporter = InMemorySpanExporter()
+    tracing = tracing_to(exporter, TelemetrySettings(sample_ratio=1), "vitrine-test", "0")
+    inside: list[TraceContext | None] = []
+
+    async def infer(ids: Ids, deadline: Deadline) -> Vectors:
+        inside.append(current_trace())
+        return await triton.infer(ids, deadline)
+
+    triton = Triton()
+    joiner = TextJoiner(infer, max_batch=1, under_way=1)
+    with tracing.server_span("first", {}) as first:
+        asked = [ask(joiner, text(0))]
+        await settle()
+    asked.append(ask(joiner, text(1)))
+    await settle()
+    triton.gate.set()
+    await asyncio.gather(*asked)
+    tracing.close()
+    assert [None if trace is None else trace.trace_id for trace in inside] == [first.trace_id, None]

@@ -1,11 +1,13 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from threading import Event
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -218,3 +220,35 @@ def test_a_collector_that_is_down_does_not_hold_up_the_exit_and_what_is_lost_is_
     began = time.monotonic()
     tracing.close()
     assert time.monotonic() - began < 10
+    while not lost and time.monotonic() - began < 20:
+        time.sleep(0.05)
+    assert lost == [("export_failed", 1)]
+
+
+def test_a_queue_that_is_full_gives_spans_up_and_says_how_many() -> None:
+    lost: list[tuple[str, int]] = []
+    holding = _Holding()
+    tracing = tracing_to(holding, TelemetrySettings(sample_ratio=1), "t", "0", lambda *one: lost.append(one))
+    for _ in range(2_048 + 512 + 1_000):
+        with tracing.server_span("GET /x", {}):
+            pass
+    # One batch has left the queue for the exporter, or none yet.
+    assert 1_000 <= len(lost) <= 1_512
+    assert set(lost) == {("queue_full", 1)}
+    holding.release.set()
+    tracing.close()
+    assert holding.exported + len(lost) == 2_048 + 512 + 1_000
+
+
+class _Holding(InMemorySpanExporter):
+    """An exporter that waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = Event()
+        self.exported = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        assert self.release.wait(30)
+        self.exported += len(spans)
+        return super().export(spans)
