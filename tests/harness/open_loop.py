@@ -17,6 +17,8 @@ from tests.fixtures.shop import jpeg
 
 PATH: Final = "/v1/collections/products/search"
 MULTI: Final = "/v1/multi_search"
+POOLED: Final = 0.8
+"""Share of the requests that come over kept connections."""
 PATIENCE_MS: Final = 10_000
 """As long as a caller may ask for: a machine that is slow shall show as latency, and nothing but a loss as a loss."""
 _TIMEOUT_S: Final = 30.0
@@ -58,7 +60,8 @@ class Asked:
 
 
 class OpenLoop:
-    """Callers with pools of their own, and one that opens a connection for every request.
+    """Callers with pools of their own, one that opens a connection for every request, and one whose connection idles
+    in its pool from the first moment to the last.
 
     Each pool carries so little that its connections are silent most of the time: the case in which a server that closes
     one between two requests loses requests.
@@ -66,7 +69,7 @@ class OpenLoop:
     Args:
         base_url: of the Service.
         rate: requests a second.
-        callers: pools; together they ask four requests of five.
+        callers: pools.
         rng: draws callers and queries.
     """
 
@@ -84,15 +87,19 @@ class OpenLoop:
         async with AsyncExitStack() as stack:
             opened = [await stack.enter_async_context(self._client()) for _ in range(self._callers)]
             fresh = await stack.enter_async_context(self._client(httpx.Limits(max_keepalive_connections=0)))
-            began = time.monotonic()
+            idle = await stack.enter_async_context(self._client())
+            await self._ask(idle, time.monotonic(), "idle")
             async with asyncio.TaskGroup() as group:
-                while not until.is_set():
-                    due = began + self.sent / self._rate
+                began = time.monotonic()
+                for number in itertools.count():
+                    due = began + number / self._rate
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
-                    pooled = self._rng.random() < 0.8
+                    if until.is_set():
+                        break
+                    pooled = self._rng.random() < POOLED
                     client = self._rng.choice(opened) if pooled else fresh
-                    self.sent += 1
                     group.create_task(self._ask(client, due, "pooled" if pooled else "fresh"))
+            await self._ask(idle, time.monotonic(), "idle")
 
     def _client(self, limits: httpx.Limits | None = None) -> httpx.AsyncClient:
         # As most pools are set: a connection is kept for as long as the server keeps it.
@@ -101,6 +108,7 @@ class OpenLoop:
 
     async def _ask(self, client: httpx.AsyncClient, due: float, connection: str) -> None:
         form, method, path, body = self._request()
+        self.sent += 1
         try:
             outcome = _worst(await client.request(method, path, json=body))
         except httpx.HTTPError as error:
