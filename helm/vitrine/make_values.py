@@ -27,8 +27,8 @@ OWN_SETTINGS: Final = frozenset(
         *("telemetry.metrics_host", "telemetry.metrics_port"),
         # Secrets: they come from Secrets.
         *("milvus.token", "search.cursor_key"),
-        # Paths: they are of volumes, and these three have none here.
-        *("auth.keys_file", "auth.oidc_jwks_file", "gateway.media_root", "items.images_root"),
+        # A path in a Secret's volume.
+        "auth.keys_file",
     }
 )
 """Settings that are the chart's affair, or that no pod of it could honour."""
@@ -54,11 +54,21 @@ _COUNT: Final[Schema] = {"type": "integer", "minimum": 1}
 _STRINGS: Final[Schema] = {"type": "array", "items": {"type": "string"}}
 _OBJECTS: Final[Schema] = {"type": "array", "items": {"type": "object"}}
 _BY_KEY: Final[dict[str, Schema]] = {
+    "extraVolumeMounts": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {key: {"type": "string", "minLength": 1} for key in ("name", "mountPath")},
+            "required": ["name", "mountPath"],
+        },
+    },
     **dict.fromkeys(("annotations", "podAnnotations", "nodeSelector"), _LABELS),
     **dict.fromkeys(("commonLabels", "podLabels", "labels"), _MORE_LABELS),
     **dict.fromkeys(("cidrs", "command", "gatewayArgs", "extraArgs", "hostnames"), _STRINGS),
     **dict.fromkeys(("tolerations", "parentRefs", "clients", "prometheus", "dns"), _OBJECTS),
-    **dict.fromkeys(("gatewayEgress", "indexerEgress", "tritonEgress", "storageEgress", "extraEnv"), _OBJECTS),
+    **dict.fromkeys(
+        ("gatewayEgress", "indexerEgress", "tritonEgress", "storageEgress", "extraEnv", "extraVolumes"), _OBJECTS
+    ),
     # Kubernetes refuses less: an autoscaler below one pod, a sleep of no time (before 1.32).
     **dict.fromkeys(("minReplicas", "maxReplicas", "cpuPercent", "preStopSeconds"), _COUNT),
     "resources": _RESOURCES,

@@ -12,6 +12,8 @@ from vitrine.settings import CLIENT_VARIABLES, Settings, read_settings
 OURS = ("gateway", "indexer")
 # Read by others: the home of everything, an example of `extraEnv`, what the kubelet puts into arguments.
 FOREIGN = {"HOME", "HTTPS_PROXY", "ROUND"}
+OF_VOLUMES = ("gateway.media_root", "items.images_root", "auth.oidc_jwks_file")
+"""Settings that are paths, for what the operator mounts."""
 IN_A_POD = {
     "gateway": {
         *("VITRINE_GATEWAY__HOST", "VITRINE_GATEWAY__PORT", "VITRINE_GATEWAY__DRAIN_S"),
@@ -106,6 +108,25 @@ def test_an_authority_for_a_milvus_without_tls_is_refused() -> None:
         render("everything", "--set=milvus.uri=http://milvus:19530")
 
 
+@pytest.mark.parametrize("setting", OF_VOLUMES)
+@pytest.mark.parametrize(("mounted", "path"), [("/data", "/data/shop"), ("/data/", "/data"), ("/d.json", "/d.json")])
+def test_a_path_of_a_mounted_volume_reaches_the_program(
+    setting: str, mounted: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = json.dumps([{"name": "data", "mountPath": mounted}])
+    rendered = render("minimal", f"--set=settings.{setting}={path}", f"--set-json=gateway.extraVolumeMounts={mounts}")
+    (pod,) = rendered.pods_of("gateway")
+    section, name = setting.split(".")
+    assert str(getattr(getattr(_read(rendered, pod, monkeypatch), section), name)) == path
+
+
+@pytest.mark.parametrize("setting", OF_VOLUMES)
+@pytest.mark.parametrize("mounts", ["[]", '[{"name":"data","mountPath":"/dat"}]'])
+def test_a_path_where_nothing_is_mounted_is_refused(setting: str, mounts: str) -> None:
+    with pytest.raises(HelmFailed, match=f"settings.{setting} is /data/shop, where nothing is mounted"):
+        render("minimal", f"--set=settings.{setting}=/data/shop", f"--set-json=gateway.extraVolumeMounts={mounts}")
+
+
 def test_replicas_share_the_key_of_cursors(rendered: Rendered) -> None:
     (pod,) = rendered.pods_of("gateway")
     if pod.owner["spec"].get("replicas") != 1:
@@ -129,10 +150,10 @@ def test_every_setting_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
     excluded = {"local", "model"}
     own = IN_A_POD["gateway"] | {"VITRINE_MILVUS__TOKEN", "VITRINE_SEARCH__CURSOR_KEY", "VITRINE_AUTH__KEYS_FILE"}
     own |= {"VITRINE_MILVUS__CA_FILE"}
-    without_volume = {"VITRINE_AUTH__OIDC_JWKS_FILE", "VITRINE_GATEWAY__MEDIA_ROOT", "VITRINE_ITEMS__IMAGES_ROOT"}
+    of_volumes = {f"VITRINE_{setting.upper()}".replace(".", "__") for setting in OF_VOLUMES}
     for section, values in Settings().model_dump(mode="json").items():
         for field, value in values.items():
-            if section not in excluded and f"VITRINE_{section}__{field}".upper() not in own | without_volume:
+            if section not in excluded and f"VITRINE_{section}__{field}".upper() not in own | of_volumes:
                 given.setdefault(section, {})[field] = value
     rendered = render("minimal", f"--set-json=settings={json.dumps(given)}")
     (pod,) = rendered.pods_of("gateway")

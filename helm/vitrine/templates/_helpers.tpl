@@ -120,6 +120,18 @@ VITRINE_MILVUS__URI: {{ required "milvus.uri is required, such as http://milvus:
 {{- end }}
 {{- end -}}
 
+{{/* Takes (list SETTING PATH VOLUME-MOUNTS): nothing of the operator's is in an image, so something must be mounted there. */}}
+{{- define "vitrine.mounted" -}}
+{{- $path := printf "%s/" (index . 1 | trimSuffix "/") -}}
+{{- $found := false -}}
+{{- range index . 2 -}}
+{{- if hasPrefix (printf "%s/" (trimSuffix "/" .mountPath)) $path -}}{{- $found = true -}}{{- end -}}
+{{- end -}}
+{{- if not $found -}}
+{{- fail (printf "settings.%s is %s, where nothing is mounted: name it in gateway.extraVolumeMounts." (index . 0) (index . 1)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "vitrine.milvusPort" -}}
 {{- $uri := required "milvus.uri is required, such as http://milvus:19530." .Values.milvus.uri -}}
 {{- $port := regexFind ":[0-9]+$" (urlParse $uri).host | trimPrefix ":" -}}

@@ -95,6 +95,9 @@ spec:
         {{- end }}
         {{- end }}
         {{- include "vitrine.milvusCaMount" $root | nindent 8 }}
+        {{- with $indexer.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
   volumes:
     - name: tmp
       emptyDir: {sizeLimit: 1Gi}
@@ -113,6 +116,9 @@ spec:
     {{- end }}
     {{- end }}
     {{- include "vitrine.milvusCaVolume" $root | nindent 4 }}
+    {{- with $indexer.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}
 
 {{- define "vitrine.indexArgs" -}}
