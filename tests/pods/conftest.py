@@ -63,8 +63,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def provided(tmp_path_factory: pytest.TempPathFactory, model_repository: Path, catalogue: Path) -> Provided:
     """What docs/kubernetes.md has people make before they install the chart."""
     work = tmp_path_factory.mktemp("pods")
-    claims = {"vitrine-models": model_repository, "vitrine-catalogue": catalogue, "demo-ledger": work / "ledger"}
-    (work / "ledger").mkdir()
+    claims = {"vitrine-models": model_repository, "vitrine-catalogue": catalogue}
     return Provided(work, claims, services=("milvus",))
 
 
@@ -83,7 +82,7 @@ def indexing_pod(stack: RunningStack, provided: Provided) -> Iterator[PodRunning
     rendered = rendered_here("dev")
     (pod,) = rendered.pods_of("indexer")
     with _pods(provided) as start_pod:
-        running = start_pod(rendered, pod)
+        running = start_pod(rendered, pod, provided.with_claims_of(rendered))
         assert running.wait_ended(INDEXING_TIMEOUT_S) == 0, running.log()
         yield running
 

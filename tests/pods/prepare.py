@@ -44,7 +44,7 @@ def prepare(base: str) -> None:
         base = _stand_in()
     with _pip_arguments() as pip, _timed("make images"):
         arguments = ["--network=host", "--isolation=chroot", *pip]
-        command = ["make", "--no-print-directory", "images", f"BASE={base}", "BUILDER=podman"]
+        command = ["make", "--no-print-directory", "images", f"BASE={base}", "BUILDER=podman", "REGISTRY="]
         _run([*command, f"BUILD_ARGS={shlex.join(arguments)}"], _BUILD_TIMEOUT_S)
     # What the tags named before; the layers that the next build can use are no such images.
     untagged = ["--filter", "dangling=true", "--filter", "label=org.opencontainers.image.vendor=Vitrine"]

@@ -3,10 +3,10 @@
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.helm.rendering import Object
+from tests.helm.rendering import Object, Rendered
 from tests.pods.known import NotTranslated, known
 
 
@@ -16,7 +16,7 @@ class Provided:
 
     Args:
         work: folder for what pods write; whoever made it removes it.
-        claims: PersistentVolumeClaims, by name, as folders.
+        claims: PersistentVolumeClaims, by name, as folders. Those that the chart makes come by `with_claims_of`.
         secrets: Secrets by name, each a value by key.
         services: names of Services of other releases, such as Milvus's.
     """
@@ -36,6 +36,11 @@ class Provided:
             return self.secrets[name][key]
         except KeyError:
             raise NotTranslated(f"no Secret {name} with {key}") from None
+
+    def with_claims_of(self, rendered: Rendered) -> "Provided":
+        """The same with an empty folder for each claim that the release makes itself."""
+        names = [claim["metadata"]["name"] for claim in rendered.of("PersistentVolumeClaim")]
+        return replace(self, claims={**self.claims, **{name: self._new_folder(name) for name in names}})
 
     def mounts(self, spec: Object, container: Object) -> Iterator[str]:
         """One option of `podman run` for each of the container's mounts; empty folders and files are made for it.

@@ -27,13 +27,6 @@ def _counts(log: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"│ ([a-z' ]+?) +│ +(\d+) │", log)}
 
 
-def _with_ledger(provided: Provided, name: str) -> Provided:
-    """The same with an empty claim for the ledger."""
-    folder = provided.work / name
-    folder.mkdir()
-    return replace(provided, claims={**provided.claims, "demo-ledger": folder})
-
-
 def _ids_of(catalogue: Path) -> set[str]:
     return {path.stem for path in (catalogue / "images").rglob("*.jpg")}
 
@@ -50,7 +43,7 @@ async def test_pods_of_an_indexed_job_share_a_catalogue_and_another_finishes(
     rendered = rendered_here("dev", "--set=collection=by_shards", f"--set=indexer.shards={_SHARDS}")
     filling = _job_pod(rendered)
     (finishing,) = [pod for pod in rendered.pods_of("indexer") if pod.owner != filling.owner]
-    given = _with_ledger(provided, "ledger-of-shards")
+    given = provided.with_claims_of(rendered)  # one ledger for all of them
     assert filling.owner["spec"]["completions"] == _SHARDS
     shards = [start(rendered, filling, given, index=index) for index in range(_SHARDS)]
     last = start(rendered, finishing, given)
@@ -68,7 +61,7 @@ def test_a_claim_without_a_catalogue_ends_with_the_status_that_fails_the_job(
     tmp_path.chmod(0o755)
     rendered = rendered_here("dev", "--set=collection=by_nobody")
     pod = _job_pod(rendered)
-    given = _with_ledger(provided, "ledger-of-nobody")
+    given = provided.with_claims_of(rendered)
     running = start(rendered, pod, replace(given, claims={**given.claims, "vitrine-catalogue": tmp_path}))
     assert running.wait_ended(60) in _failing_statuses(pod.owner), running.log()
 
