@@ -1,12 +1,14 @@
 """The composition root of the HTTP process: everything is built here and handed down."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from socket import socket
+from typing import Final
 
 from fastapi import APIRouter, FastAPI
+from starlette.routing import Route
 
 from vitrine.embedding.caching_encoder import open_caching_encoder
 from vitrine.gateway.admission import Admission, BodyLimit
@@ -43,6 +45,8 @@ from vitrine.vectorstore.searcher import VectorSearcher
 from vitrine.vectorstore.tls import trusted_authorities
 from vitrine.vectorstore.writer import CollectionWriter
 
+OPENAPI_PATH: Final = "/openapi.json"
+
 
 def create_app(settings: Settings, metrics_socket: socket | None = None) -> FastAPI:
     """The whole HTTP application. Connects to nothing before its lifespan starts, and starts without its dependencies.
@@ -61,8 +65,7 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
     routers = _routers(settings)
     metrics = GatewayMetrics(
         version=release,
-        # From the routers: what FastAPI keeps of them in `app.routes` is its own affair.
-        routes=(route.path for router in routers for route in router.routes if hasattr(route, "path")),
+        routes=_taken(routers),
         codes=CODES,
         dependencies=set(DEPENDENCY_OF.values()),
     )
@@ -95,6 +98,7 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
         version=release,
         description="Product search by text, by picture and by example.",
         lifespan=lifespan,
+        openapi_url=OPENAPI_PATH,
         # The framework's own pages load scripts from other people's servers.
         docs_url=None,
         redoc_url=None,
@@ -142,6 +146,18 @@ def _routers(settings: Settings) -> list[APIRouter]:
     if gateway.media_root is not None:
         routers.append(media_router(gateway.media_root))
     return [*routers, docs_router(), page_router(gateway.media_base_url)]
+
+
+def _taken(routers: Iterable[APIRouter]) -> Iterator[tuple[str, str]]:
+    """Paths with the methods they take.
+
+    From the routers: what FastAPI keeps of them in `app.routes` is its own affair, but for the one that it adds.
+    """
+    yield OPENAPI_PATH, "GET"
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, Route):
+                yield from ((route.path, method) for method in route.methods or ())
 
 
 @asynccontextmanager

@@ -99,12 +99,14 @@ class GatewayMetrics:
 
     Args:
         version: of the product, for `vitrine_build_info`.
-        routes: path templates there are; any other counts as `unmatched`.
+        routes: path templates with the methods they take; another path counts as `unmatched`, another method as `OTHER`.
         codes: error codes there are; any other counts as `internal`.
         dependencies: names that `dependency_up` can have.
     """
 
-    def __init__(self, version: str, routes: Iterable[str], codes: Iterable[str], dependencies: Iterable[str]) -> None:
+    def __init__(
+        self, version: str, routes: Iterable[tuple[str, str]], codes: Iterable[str], dependencies: Iterable[str]
+    ) -> None:
         # For every series there is, one more that says when it began, which nothing here asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=True)
@@ -212,10 +214,10 @@ class _Exchanges:
 
     Args:
         registry: where the series are.
-        routes: path templates there are.
+        routes: path templates with the methods they take.
     """
 
-    def __init__(self, registry: CollectorRegistry, routes: Iterable[str]) -> None:
+    def __init__(self, registry: CollectorRegistry, routes: Iterable[tuple[str, str]]) -> None:
         names = ("route", "method", "status")
         self._requests = Counter("vitrine_http_requests", "Requests answered.", names, registry=registry)
         self._duration = Histogram(
@@ -225,15 +227,15 @@ class _Exchanges:
             buckets=BUCKETS_S,
             registry=registry,
         )
-        self._routes = frozenset(routes)
+        self._taken = frozenset(routes)
+        self._routes = frozenset(path for path, _ in self._taken)
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, route: str | None, method: str, status: int, seconds: float, trace_id: str | None) -> None:
-        key = (
-            route if route in self._routes else UNMATCHED,
-            method if method in METHODS else OTHER_METHOD,
-            status // 100,
-        )
+        if route is None or route not in self._routes:
+            key = (UNMATCHED, method if method in METHODS else OTHER_METHOD, status // 100)
+        else:
+            key = (route, method if (route, method) in self._taken else OTHER_METHOD, status // 100)
         if (known := self._known.get(key)) is None:
             labels = (*key[:2], f"{key[2]}xx")
             known = self._known[key] = (self._requests.labels(*labels), self._duration.labels(*labels))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.gateway.conftest import COLLECTION, HITS, Api, OpenApi
 from vitrine.domain import Deadline, Hit
-from vitrine.errors import EncoderUnavailable, ImageUrlFailed
+from vitrine.errors import DeadlineExceeded, EncoderUnavailable, ImageUrlFailed, Overloaded
 from vitrine.gateway.pictures import Pictures
 from vitrine.gateway.schemas.collections import CollectionAnswer, CollectionsAnswer
 from vitrine.gateway.schemas.items import ItemAnswer
@@ -374,3 +374,39 @@ async def test_the_page_learns_what_it_needs(open_api: OpenApi) -> None:
     config = UiConfigAnswer.model_validate_json((await api.client.get("/v1/ui-config")).content)
     assert (config.collection, config.max_image_bytes, config.max_limit) == ("shoes", 4096, 250)
     assert "floral top" in config.examples
+
+
+async def test_a_search_is_counted_by_what_it_found(api: Api) -> None:
+    value = api.metrics.registry.get_sample_value
+    await api.search({"query": "dress"})
+    assert value("vitrine_searches_total", {"outcome": "hits"}) == 1
+    assert value("vitrine_search_top_score_bucket", {"le": "0.8"}) == 0
+    assert value("vitrine_search_top_score_bucket", {"le": "0.9"}) == 1
+    api.searcher.hits = ()
+    await api.client.get("/v1/collections/products/search", params={"q": "coat"})
+    assert value("vitrine_searches_total", {"outcome": "empty"}) == 1
+    assert value("vitrine_search_top_score_count") == 1
+
+
+@pytest.mark.parametrize("page", [{"offset": 20}, {"cursor": "abc"}])
+async def test_a_further_page_says_nothing_of_what_a_search_finds(api: Api, page: dict[str, object]) -> None:
+    assert (await api.search({"query": "dress", **page})).status_code == 200
+    for outcome in ("hits", "empty"):
+        assert api.metrics.registry.get_sample_value("vitrine_searches_total", {"outcome": outcome}) == 0
+
+
+async def test_a_search_that_fails_found_nothing_and_left_its_time(api: Api) -> None:
+    api.searcher.failure = DeadlineExceeded("Too late.")
+    assert (await api.search({"query": "dress", "timeout_ms": 400})).status_code == 504
+    value = api.metrics.registry.get_sample_value
+    assert value("vitrine_searches_total", {"outcome": "hits"}) == 0
+    for hop in ("accepted", "answered"):
+        assert value("vitrine_deadline_left_seconds_bucket", {"hop": hop, "le": "0.5"}) == 1
+
+
+async def test_what_triton_has_no_room_for_is_shed(api: Api) -> None:
+    api.searcher.failure = Overloaded("Triton's queue is full.", reason="triton_queue")
+    assert (await api.search({"query": "dress"})).status_code == 503
+    value = api.metrics.registry.get_sample_value
+    assert value("vitrine_http_shed_total", {"reason": "triton_queue"}) == 1
+    assert value("vitrine_http_shed_total", {"reason": "in_flight"}) == 0

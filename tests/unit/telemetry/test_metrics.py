@@ -7,7 +7,9 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 def _metrics() -> GatewayMetrics:
-    return GatewayMetrics("1.2.3", {"/a", "/b/{id}"}, {"internal", "query_empty"}, {"triton", "milvus"})
+    return GatewayMetrics(
+        "1.2.3", {("/a", "GET"), ("/b/{id}", "PUT")}, {"internal", "query_empty"}, {"triton", "milvus"}
+    )
 
 
 def _series(metrics: GatewayMetrics) -> int:
@@ -17,10 +19,12 @@ def _series(metrics: GatewayMetrics) -> int:
 def test_invented_paths_methods_and_codes_make_no_series() -> None:
     metrics = _metrics()
     metrics.observe_request("/nobody", "BREW", 404, 0.1)
+    metrics.observe_request("/a", "PUT", 405, 0.1)
     metrics.count_error("nobody")
     before = _series(metrics)
     for n in range(200):
         metrics.observe_request(f"/{n}", f"M{n}", 404, 0.1)
+        metrics.observe_request("/a", f"M{n}", 405, 0.1)
         metrics.count_error(f"code{n}")
     assert _series(metrics) == before
     assert metrics.registry.get_sample_value("vitrine_http_errors_total", {"code": "internal"}) == 201
