@@ -221,7 +221,10 @@ class TelemetrySettings(_Section):
     )
     metrics_host: str = Field("127.0.0.1", description="Address on which `metrics_port` listens.")
     metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="Port of `/metrics` alone; unset: on the gateway's port, beside the API."
+        None,
+        ge=1,
+        le=65535,
+        description="Port of `/metrics` alone; unset: beside the API of a gateway, nowhere of an indexer.",
     )
 
 

@@ -12,8 +12,13 @@ from tests.helm.rendering import NAMESPACE, ROOT, Object, Rendered, render
 NAMES: Final[Mapping[str, str]] = {"prometheus": "prometheus", "milvus": "milvus"}
 # Beside the picture: what every pod, or an operator's own rule, adds. `helm test` is a caller like any other.
 SUPPORT: Final = {("test", "gateway")}
-PORTS: Final[Mapping[str, set[int]]] = {"gateway": {8080, 9090}, "triton": {8001, 8002}, "milvus": {19530, 9091}}
-METRICS: Final[Mapping[str, int]] = {"gateway": 9090, "triton": 8002, "milvus": 9091}
+PORTS: Final[Mapping[str, set[int]]] = {
+    "gateway": {8080, 9090},
+    "indexer": {9090},
+    "triton": {8001, 8002},
+    "milvus": {19530, 9091},
+}
+METRICS: Final[Mapping[str, int]] = {"gateway": 9090, "indexer": 9090, "triton": 8002, "milvus": 9091}
 Flow = tuple[str, str]
 
 
@@ -68,6 +73,7 @@ def test_the_picture_has_the_flows_that_this_test_can_read() -> None:
     assert documented() == {
         *(("shopper", "gateway"), ("gateway", "triton"), ("indexer", "triton"), ("gateway", "milvus")),
         *(("indexer", "milvus"), ("prometheus", "gateway"), ("prometheus", "triton"), ("prometheus", "milvus")),
+        ("prometheus", "indexer"),
     }
 
 

@@ -22,6 +22,7 @@ IN_A_POD = {
     },
     "indexer": {
         *("VITRINE_LOCAL__STATE_DIR", "VITRINE_MODEL__REPOSITORY", "VITRINE_TRITON__URL", "VITRINE_MILVUS__URI"),
+        *("VITRINE_TELEMETRY__METRICS_HOST", "VITRINE_TELEMETRY__METRICS_PORT"),
     },
 }
 """Settings whose defaults are of one machine: a pod with one of them would look for its engines in itself."""

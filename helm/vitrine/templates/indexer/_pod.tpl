@@ -2,6 +2,8 @@
 {{- define "vitrine.indexerSettings" -}}
 {{- /* Ledgers are kept in ledger/ below it. */}}
 VITRINE_LOCAL__STATE_DIR: /state
+VITRINE_TELEMETRY__METRICS_HOST: 0.0.0.0
+VITRINE_TELEMETRY__METRICS_PORT: "9090"
 {{- include "vitrine.addresses" . | nindent 0 }}
 {{- include "vitrine.settings" (list . (list "triton" "milvus" "images" "indexer" "telemetry")) | nindent 0 }}
 {{- end -}}
@@ -63,6 +65,11 @@ spec:
       command: {{- toYaml . | nindent 8 }}
       {{- end }}
       args: {{- toYaml .args | nindent 8 }}
+      {{- /* Listens while something is indexed; what waits for that has nothing to scrape. */}}
+      {{- if and .catalogue .args }}
+      ports:
+        - {name: metrics, containerPort: 9090, protocol: TCP}
+      {{- end }}
       envFrom:
         - configMapRef: {name: {{ include "vitrine.name" (list $root "indexer") }}}
       env:
