@@ -1,0 +1,212 @@
+"""Rules and alerts: valid, tested one by one with promtool, and about metrics that there are."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.monitoring.rules_folder import (
+    ALERT_FILES,
+    ALERTS,
+    MONITORING,
+    RECORDING_FILES,
+    TESTS,
+    names_in,
+    rules_of,
+)
+from vitrine.gateway.app import create_app
+from vitrine.gateway.errors import CODES
+from vitrine.gateway.health import DEPENDENCY_OF
+from vitrine.indexer.metrics import IndexMetrics
+from vitrine.indexer.report import StageTimes, Tally
+from vitrine.settings import Settings
+from vitrine.telemetry.metrics import GatewayMetrics
+
+KNOWN = Path(__file__).parent / "known_metrics"
+RECORDS = {rule.name for rule in rules_of(*RECORDING_FILES)}
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus' own checker of rules."""
+    found = shutil.which("promtool")
+    if found is None and "CI" not in os.environ:
+        pytest.skip("there is no promtool here (Debian: apt-get install prometheus)")
+    assert found is not None, "CI installs promtool"
+    return found
+
+
+def _ran(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _tests_of(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load((TESTS / f"{name}.test.yaml").read_text())["tests"])
+
+
+def test_every_rule_file_is_valid_and_has_no_rule_twice(promtool: str) -> None:
+    files = [str(path) for path in (*RECORDING_FILES, *ALERT_FILES)]
+    said = _ran(promtool, "check", "rules", "--lint=all", "--lint-fatal", *files)
+    assert said.count("SUCCESS") == len(files)
+
+
+@pytest.mark.parametrize("name", sorted(path.name.removesuffix(".test.yaml") for path in TESTS.glob("*.test.yaml")))
+def test_the_cases_of(name: str, promtool: str) -> None:
+    _ran(promtool, "test", "rules", str(TESTS / f"{name}.test.yaml"))
+
+
+def test_a_rule_that_lost_its_threshold_would_be_found(promtool: str, tmp_path: Path) -> None:
+    """The cases are held against a changed alert: they must not pass whatever it says."""
+    cases = (TESTS / "GatewayNotReady.test.yaml").read_text()
+    alert = (MONITORING / "alerts" / "GatewayNotReady.yaml").read_text()
+    (tmp_path / "alert.yaml").write_text(alert.replace("(vitrine_ready) == 0", "(vitrine_ready) == 2"))
+    changed = re.sub(r"\S+GatewayNotReady\.yaml", str(tmp_path / "alert.yaml"), cases)
+    (tmp_path / "cases.yaml").write_text(changed)
+    done = subprocess.run([promtool, "test", "rules", str(tmp_path / "cases.yaml")], capture_output=True, check=False)
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_is_seen_firing_silent_and_without_its_series(name: str) -> None:
+    cases = _tests_of(name)
+    kinds = {str(case["name"]).split()[0].rstrip(",") for case in cases}
+    assert kinds == {"fires", "silent", "absent"}
+    for case in cases:
+        checks = case["alert_rule_test"]
+        assert {check["alertname"] for check in checks} == {name}
+        fired = any(check["exp_alerts"] for check in checks)
+        if str(case["name"]).startswith("fires"):
+            assert fired, case["name"]
+        if str(case["name"]).startswith("silent"):
+            assert not checks[-1]["exp_alerts"], case["name"]
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_every_rule_of_an_alert_fires_in_some_case(name: str) -> None:
+    wanted = [rule.content["labels"] for rule in rules_of(MONITORING / "alerts" / f"{name}.yaml")]
+    fired = [
+        alert["exp_labels"]
+        for case in _tests_of(name)
+        for check in case["alert_rule_test"]
+        for alert in check["exp_alerts"]
+    ]
+    missing = [labels for labels in wanted if not any(labels.items() <= one.items() for one in fired)]
+    assert missing == []
+
+
+def test_every_record_is_computed_in_some_case() -> None:
+    asked = "\n".join(
+        expression["expr"]
+        for path in TESTS.glob("recording-*.test.yaml")
+        for case in yaml.safe_load(path.read_text())["tests"]
+        for expression in case["promql_expr_test"]
+    )
+    assert RECORDS - names_in(asked) == set()
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_stands_alone_in_its_file_and_points_at_its_runbook(name: str) -> None:
+    rules = list(rules_of(MONITORING / "alerts" / f"{name}.yaml"))
+    assert {rule.name for rule in rules} == {name}
+    for rule in rules:
+        assert rule.content["labels"]["severity"] in {"page", "ticket"}
+        assert "for" in rule.content
+        assert rule.content["annotations"].keys() == {"summary", "description", "runbook"}
+        assert rule.content["annotations"]["runbook"] == f"docs/runbooks/alerts/{name}.md"
+
+
+def test_every_name_in_a_rule_is_a_metric_that_somebody_has() -> None:
+    known = _own_metrics() | RECORDS | _listed("canary", "triton", "milvus-2.3", "kubernetes")
+    unknown = {
+        (rule.file.stem, name)
+        for rule in rules_of(*RECORDING_FILES, *ALERT_FILES)
+        for name in names_in(rule.expression)
+        if name not in known
+    }
+    assert unknown == set()
+
+
+def test_what_is_asked_of_milvus_is_there_in_both_its_versions() -> None:
+    asked = {name for rule in rules_of(*RECORDING_FILES, *ALERT_FILES) for name in names_in(rule.expression)}
+    of_milvus = {name for name in asked if name.startswith("milvus_")}
+    assert of_milvus <= _listed("milvus-2.3")
+    assert of_milvus <= _listed("milvus-2.6")
+
+
+def test_a_name_with_a_typo_would_be_found() -> None:
+    assert names_in('sum by (namespace) (rate(vitrine_raedy{route="x"}[5m])) > 0.01 or on (pod) up * 2') == {
+        "vitrine_raedy",
+        "up",
+    }
+
+
+def test_the_routes_of_searches_are_those_that_there_are() -> None:
+    """What counts as a search is a regular expression; a new route of searches must be in it, and no other."""
+    (pattern,) = {
+        found
+        for rule in rules_of(*RECORDING_FILES)
+        for found in re.findall(r'route=~"(/v1/[^"]+?)(?:\|unmatched)?"', rule.expression)
+    }
+    routes = _routes()
+    searches = {path for path in routes if re.fullmatch(pattern, path)}
+    assert searches == {path for path in routes if "search" in path}
+    assert "/v1/collections/{alias}/search/image" in searches
+
+
+def test_the_edges_of_the_latency_objectives_are_buckets() -> None:
+    buckets = {
+        sample.labels["le"]
+        for family in _gateway_metrics().registry.collect()
+        for sample in family.samples
+        if sample.name == "vitrine_stage_duration_seconds_bucket"
+    }
+    edges = {edge for rule in rules_of(*RECORDING_FILES) for edge in re.findall(r'le="([^"]+)"', rule.expression)}
+    assert edges == {"0.25", "0.05"}
+    assert edges <= buckets
+
+
+def test_every_objective_has_the_same_formula_in_every_window() -> None:
+    rules = {rule.name: rule.expression for rule in rules_of(*RECORDING_FILES)}
+    for windows in (("5m", "30m", "1h", "2h"), ("6h", "1d", "3d")):
+        first = windows[0]
+        of_first = [name for name in rules if re.search(rf"rate{first}$", name) and name.startswith("vitrine:search")]
+        for name in of_first:
+            for window in windows[1:]:
+                other = rules[name.replace(f"rate{first}", f"rate{window}")]
+                assert re.sub(rf"\[{window}\]|(?<=rate){window}\b", "W", other) == re.sub(
+                    rf"\[{first}\]|(?<=rate){first}\b", "W", rules[name]
+                )
+
+
+def _routes() -> set[str]:
+    return set(create_app(Settings()).openapi()["paths"])
+
+
+def _gateway_metrics() -> GatewayMetrics:
+    routes = [(path, "POST") for path in _routes()]
+    return GatewayMetrics("0", routes, CODES, set(DEPENDENCY_OF.values()))
+
+
+def _own_metrics() -> set[str]:
+    tally = Tally()
+    tally.written_at = 1.0
+    indexing = IndexMetrics("0")
+    indexing.follow(tally, StageTimes({}), int, "f")
+    names = set()
+    for registry in (_gateway_metrics().registry, indexing.registry):
+        for family in registry.collect():
+            suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "info": ("_info",)}
+            names |= {family.name + suffix for suffix in suffixes.get(family.type, ("",))}
+    return names
+
+
+def _listed(*files: str) -> set[str]:
+    lines = [line for file in files for line in (KNOWN / f"{file}.txt").read_text().splitlines()]
+    return {line for line in lines if line and not line.startswith("#")}
