@@ -16,6 +16,10 @@ def _jobs(example: str, *more: str) -> list[Object]:
     return render(example, *more).of("Job")
 
 
+def _job_pods(example: str) -> list[Pod]:
+    return [pod for pod in render(example).pods_of("indexer") if pod.owner["kind"] != "Deployment"]
+
+
 def _args(pod: Pod) -> list[str]:
     return list(pod.spec["containers"][0]["args"])
 
@@ -42,7 +46,7 @@ def _parsed(arguments: list[str]) -> dict[str, object]:
 
 @pytest.mark.parametrize("example", ["dev", "production-gpu", "everything"])
 def test_the_program_takes_the_arguments_of_its_pods(example: str) -> None:
-    for pod in render(example).pods_of("indexer"):
+    for pod in _job_pods(example):
         values = _parsed(_args(pod))
         assert values["collection"] == ("shop" if example == "everything" else "products")
 
@@ -81,7 +85,7 @@ def test_each_shard_is_retried_for_itself() -> None:
 @pytest.mark.parametrize("example", ["dev", "production-gpu", "everything"])
 def test_what_is_wrong_fails_at_once_and_what_is_away_is_tried_again(example: str) -> None:
     """The policy needs `restartPolicy: Never` and the container's own name."""
-    for pod in render(example).pods_of("indexer"):
+    for pod in _job_pods(example):
         owner = pod.owner["spec"]
         job = owner["jobTemplate"]["spec"] if "jobTemplate" in owner else owner
         assert pod.spec["restartPolicy"] == "Never"
@@ -175,6 +179,31 @@ def test_a_nightly_run_of_shards_has_a_pod_for_each_and_one_that_finishes(tmp_pa
         assert ("catalogue" in values) is (index < 4)
     assert job["activeDeadlineSeconds"] > 86400
     assert "backoffLimit" not in job
+
+
+def test_the_toolbox_has_what_the_job_has_and_stops_when_told() -> None:
+    rendered = render("everything")
+    (box,) = [pod for pod in rendered.pods_of("indexer") if pod.owner["kind"] == "Deployment"]
+    (job,) = [pod for pod in rendered.pods_of("indexer") if pod.owner["kind"] == "Job"]
+    (waiting,), (indexing,) = box.spec["containers"], job.spec["containers"]
+    for part in ("image", "env", "envFrom", "volumeMounts", "securityContext"):
+        assert waiting[part] == indexing[part]
+    assert box.spec["volumes"] == job.spec["volumes"]
+    assert rendered.selected(box.owner["spec"]["selector"]["matchLabels"]) == [box]
+    said = subprocess.Popen(["sh", "-c", "echo up; " + waiting["command"][2]], stdout=subprocess.PIPE, text=True)
+    assert said.stdout is not None
+    with said.stdout:
+        assert said.stdout.readline() == "up\n"
+        said.terminate()
+        assert said.wait(timeout=10) in {0, -15}
+
+
+def test_the_toolbox_alone_brings_what_its_pod_needs() -> None:
+    rendered = render("dev", "--set=indexer.enabled=false", "--set=indexer.toolbox.enabled=true")
+    (box,) = rendered.pods_of("indexer")
+    assert rendered.environment(box.spec["containers"][0])["VITRINE_LOCAL__STATE_DIR"] == "/state"
+    assert len(rendered.of("PersistentVolumeClaim")) == 1
+    assert box.spec["serviceAccountName"] in {one["metadata"]["name"] for one in rendered.of("ServiceAccount")}
 
 
 def test_names_fit_even_for_the_longest_release() -> None:

@@ -1,3 +1,10 @@
+{{/* Something, unless nothing here has pods of the indexer. */}}
+{{- define "vitrine.indexes" -}}
+{{- with .Values.indexer -}}
+{{- if or .enabled .cron.enabled .toolbox.enabled }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What the ConfigMap of the indexer holds. */}}
 {{- define "vitrine.indexerSettings" -}}
 {{- /* Ledgers are kept in ledger/ below it. */}}
@@ -34,13 +41,13 @@ rules:
       - {type: DisruptionTarget, status: "True"}
 {{- end -}}
 
-{{/* The pod template of everything that indexes. Takes (dict "root" $ "args" LIST "catalogue" BOOL), and "command" LIST
-where the image's own is not meant. */}}
+{{/* The pod template of everything that indexes. Takes (dict "root" $ "args" LIST "catalogue" BOOL), "command" LIST where
+the image's own is not meant, and "restart" and "labels" where the pods are no Job's. */}}
 {{- define "vitrine.indexPod" -}}
 {{- $root := .root -}}
 {{- $indexer := $root.Values.indexer -}}
 metadata:
-  labels: {{- include "vitrine.podLabels" (list $root "indexer" $indexer.podLabels) | nindent 4 }}
+  labels: {{- include "vitrine.podLabels" (list $root "indexer" (merge dict (.labels | default dict) $indexer.podLabels)) | nindent 4 }}
   annotations:
     checksum/config: {{ include "vitrine.indexerSettings" $root | sha256sum }}
     {{- with $indexer.podAnnotations }}
@@ -49,7 +56,7 @@ metadata:
 spec:
   {{- include "vitrine.podCommon" $root | nindent 2 }}
   serviceAccountName: {{ include "vitrine.name" (list $root "indexer") }}
-  restartPolicy: Never
+  restartPolicy: {{ .restart | default "Never" }}
   {{- /* It ends the batch under way and closes its ledger. */}}
   terminationGracePeriodSeconds: 90
   securityContext: {{- include "vitrine.podSecurity" 65532 | nindent 4 }}
@@ -64,7 +71,9 @@ spec:
       {{- with .command }}
       command: {{- toYaml . | nindent 8 }}
       {{- end }}
-      args: {{- toYaml .args | nindent 8 }}
+      {{- with .args }}
+      args: {{- toYaml . | nindent 8 }}
+      {{- end }}
       {{- /* Listens while something is indexed; what waits for that has nothing to scrape. */}}
       {{- if and .catalogue .args }}
       ports:
@@ -76,7 +85,7 @@ spec:
         - {name: HOME, value: /tmp}
         {{- include "vitrine.milvusToken" $root | nindent 8 }}
         {{- include "vitrine.milvusCaEnv" $root | nindent 8 }}
-        {{- if .command }}
+        {{- if and .command .args }}
         - name: ROUND
           valueFrom:
             fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/job-name']"}
