@@ -26,6 +26,7 @@ _NAMES: Final = {
     "vitrine-gateway": ("gateway", "#4269d0"),
     "vitrine-triton": ("Triton", "#efb118"),
     "standalone": ("Milvus", "#3ca951"),
+    "segcore": ("Milvus", "#3ca951"),  # its part in C++ has an exporter, and a name, of its own
 }
 _DIGITS: Final = 2
 
@@ -92,7 +93,7 @@ def _draw(ordered: Sequence[tuple[int, ReceivedSpan]], picture: Path) -> None:
             fontsize=8,
         )
         axes.plot([-total * 0.012 * (depth + 1)] * 2, [row - 0.5, row + 0.5], color=colour, linewidth=3)
-    for name, colour in _NAMES.values():
+    for name, colour in dict.fromkeys(_NAMES.values()):
         axes.barh(0, 0, color=colour, label=name)
     axes.legend(loc="lower left", frameon=False, fontsize=9)
     axes.set(ylim=(len(ordered) - 0.5, -0.7), xlim=(-total * 0.16, total * 1.02), xlabel="ms", yticks=[])

@@ -138,12 +138,13 @@ def test_milvus_in_another_namespace_is_guarded_there_and_told_from_where_caller
         assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "vector"}
 
 
-def test_only_the_copying_container_lets_triton_out(rendered: Rendered) -> None:
+def test_only_the_copying_container_and_a_collector_let_triton_out(rendered: Rendered) -> None:
     out = {end for start, end, _ in _outgoing(rendered) if start == "triton"}
     (triton,) = rendered.pods_of("triton")
     copies = bool(triton.spec.get("initContainers"))
+    traces = any(argument.startswith("--trace-config") for argument in triton.spec["containers"][0]["args"])
     # The example with a copying container also has a collector.
-    assert out == ({"dns", "outside", "shopper"} if copies else set())
+    assert out == ({"outside"} if copies else set()) | ({"dns", "shopper"} if copies or traces else set())
 
 
 def test_a_collector_makes_the_only_way_out_of_a_triton_that_copies_nothing() -> None:
