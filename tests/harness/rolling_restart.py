@@ -136,12 +136,14 @@ async def restart_under_load(
             loop = OpenLoop(service.url, load.rate, CALLERS, rng)
             over = asyncio.Event()
             asking = asyncio.create_task(loop.run(over))
-            await asyncio.sleep(load.quiet_s)
-            began = time.monotonic()
-            stops = [stop for _ in range(restarts) for stop in await rollout.restart()]
-            await asyncio.sleep(_SETTLE_S)
-            over.set()
-            await asking
+            try:
+                await asyncio.sleep(load.quiet_s)
+                began = time.monotonic()
+                stops = [stop for _ in range(restarts) for stop in await rollout.restart()]
+                await asyncio.sleep(_SETTLE_S)
+            finally:
+                over.set()
+                await asking
         before = tuple(one for one in loop.asked if one.at < began)
         during = tuple(one for one in loop.asked if one.at >= began)
         return Restarted(loop.sent, before, during, tuple(stops), service.reset)

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 _CHUNK: Final = 64 * 1024
 _DIAL_S: Final = 5.0
+_MOMENT_S: Final = 1e-6
 
 
 class Service:
@@ -69,7 +70,8 @@ class Service:
 
     def _later(self, update: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
-        self._known_at = max(self._known_at, loop.time() + self._rng.uniform(*self._propagation_s))
+        # Later than the one before by a moment: the loop runs timers that are due together in any order.
+        self._known_at = max(self._known_at + _MOMENT_S, loop.time() + self._rng.uniform(*self._propagation_s))
         self._updates.append(loop.call_at(self._known_at, update))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
