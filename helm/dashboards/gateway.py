@@ -43,7 +43,9 @@ _STATE: Final = Section(
         Stat(
             title="Versions",
             description="More than one outside a rollout: it is stuck.",
-            queries=[Query(f"count(count by (version) ({series('vitrine_build_info')}))", "versions")],
+            queries=[
+                Query(f"count(count by (version) ({of_process('vitrine_build_info', 'vitrine_ready')}))", "versions")
+            ],
             unit="short",
             steps=[Step(2, ORANGE)],
         ),

@@ -73,7 +73,7 @@ _RUN: Final = Section(
     [
         TimeSeries(
             title="Rows by outcome",
-            description="read = written + unchanged + rejected. Unchanged rows cost no inference.",
+            description="read is the sum of the others, but for deleted. Unchanged rows cost no inference.",
             queries=[Query(rate(series(_ROWS), "outcome"), "{{outcome}}")],
             unit="rowsps",
             runbooks=["IndexStalled"],
@@ -104,21 +104,22 @@ _RUN: Final = Section(
             runbooks=["IndexRejectingMuch"],
         ),
         TimeSeries(
-            title="Mean time of a batch by stage",
-            description="The longest stage sets the pace. embed: Triton's page, clip_image; read and decode: the "
-            "volume with the pictures; write: Milvus's page.",
+            title="Mean time of a step by stage",
+            description="A step of embed and write is a batch, of decode a picture. The stage whose steps grew sets the "
+            "pace. embed: Triton's page, clip_image; read and decode: the volume with the pictures; write: Milvus's page.",
             queries=[Query(mean(series(f"{_STAGE}_sum"), series(f"{_STAGE}_count"), "stage"), "{{stage}}")],
             unit="s",
         ),
         TimeSeries(
-            title="Batches, p99 by stage",
+            title="Steps, p99 by stage",
             description="The slow ones: retries and waits for Milvus show here first.",
             queries=[Query(quantile(0.99, series(f"{_STAGE}_bucket"), "stage"), "{{stage}}")],
             unit="s",
         ),
         TimeSeries(
             title="Batches in flight",
-            description="Embedded and not yet written. At its most: Milvus is the slower one.",
+            description="Being embedded by Triton, waits before another try included. 0 for long: Milvus, or the volume with "
+            "the pictures, is the slower one.",
             queries=[Query(series("vitrine_index_batches_in_flight"), "{{instance}}")],
             unit="short",
             runbooks=["IndexStalled"],
