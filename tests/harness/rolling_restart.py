@@ -13,6 +13,7 @@ import asyncio
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -189,6 +190,7 @@ def _run(folder: Path, arguments: argparse.Namespace) -> Restarted:
 def main() -> int:
     """Returns the exit status."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     folder = Path(tempfile.mkdtemp(prefix="vitrine-rolling-"))
     try:
         restarted = _run(folder, arguments)
