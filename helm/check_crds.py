@@ -3,9 +3,9 @@
 usage: python helm/check_crds.py FOLDER [--helm HELM]
 
 FOLDER has the CustomResourceDefinitions (YAML, any file names) of the Prometheus operator, KEDA, the Gateway API and
-External Secrets. A field that a definition does not know is refused here, as `kubectl apply` refuses it; rules in CEL
-(`x-kubernetes-validations`) are not evaluated. Prints a line for each object; exit status 1 when one is not valid, 2
-when the folder or a rendering cannot be used.
+External Secrets, as released or as `kubectl get crd -o yaml` tells them. A field that a definition does not know is
+refused here, as `kubectl apply` refuses it; rules in CEL (`x-kubernetes-validations`) are not evaluated. Prints a line
+for each object; exit status 1 when one is not valid, 2 when the folder or a rendering cannot be used.
 """
 
 import argparse
@@ -38,8 +38,8 @@ def definitions(folder: Path) -> dict[Kind, Object]:
     """
     found = {}
     for path in sorted(folder.glob("*.y*ml")):
-        for one in yaml.safe_load_all(path.read_text()):
-            if one and one["kind"] == "CustomResourceDefinition":
+        for one in _each(path.read_text()):
+            if one["kind"] == "CustomResourceDefinition":
                 for version in (each for each in one["spec"]["versions"] if each["served"]):
                     name = (f"{one['spec']['group']}/{version['name']}", one["spec"]["names"]["kind"])
                     found[name] = closed(version["schema"]["openAPIV3Schema"])
@@ -49,6 +49,13 @@ def definitions(folder: Path) -> dict[Kind, Object]:
     for schema in found.values():
         schema["properties"]["metadata"] = {"type": "object"}
     return found
+
+
+def _each(text: str) -> Iterator[Object]:
+    """The objects of a file; `kubectl get -o yaml` makes one List of several."""
+    for one in yaml.safe_load_all(text):
+        if one:
+            yield from one["items"] if one["kind"] == "List" else [one]
 
 
 def closed(schema: Any) -> Any:

@@ -63,7 +63,11 @@ def blocks(document: Path) -> tuple[str, ...]:
 
 def scripts(document: Path) -> Iterator[str]:
     """Those of them that are for a shell."""
-    return (block for block in blocks(document) if block.split()[0].strip('"') not in {"apiVersion:", "externalS3:"})
+    return (
+        block
+        for block in blocks(document)
+        if block.split()[0].strip('"') not in {"apiVersion:", "externalS3:", "rules:"}
+    )
 
 
 def manifests(document: Path) -> Iterator[dict[str, Any]]:

@@ -103,6 +103,11 @@ def test_what_it_does_not_allow_is_named_with_its_path(
     assert re.match(says, found[0]), found
 
 
+def test_definitions_may_come_from_a_cluster_as_a_list(script: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "cluster.yml").write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [DEFINITION]}))
+    assert script.faults(_box(size=3), script.definitions(tmp_path)) == []
+
+
 def test_a_kind_or_version_without_a_definition_is_a_fault(script: ModuleType, folder: Path) -> None:
     old = _box(size=1) | {"apiVersion": "example.com/v1beta1"}
     assert script.faults(old, script.definitions(folder)) == ["no definition of example.com/v1beta1 Box"]

@@ -19,12 +19,13 @@ from tests.helm.documented import (
     DOCUMENTS,
     LEFT_OUT,
     Command,
+    blocks,
     commands,
     manifests,
     of_program,
     scripts,
 )
-from tests.helm.rendering import CHART, NEWEST, ROOT, HelmFailed, Object, binary, helm
+from tests.helm.rendering import CHART, NEWEST, ROOT, HelmFailed, Object, binary, helm, render
 from vitrine.cli.app import build_app
 
 DIGEST: Final = "registry.example/vitrine-models@sha256:" + "0f" * 32
@@ -200,7 +201,8 @@ def test_our_chart_renders_as_documented(command: Command) -> None:
 
 def test_the_second_release_of_a_model_upgrade_owns_nothing_that_the_first_owns() -> None:
     """Helm refuses to take over an object of another release, and an uninstall would take it from both."""
-    first, second = sorted(_ours(), key=lambda one: len(one.words))
+    (second,) = [one for one in _ours() if "vitrine-b" in one.words]
+    first = min(_ours(), key=lambda one: len(one.words))
     secrets = ("--set=externalSecrets.storeRef.name=vault", "--set=externalSecrets.secrets.shared.key.key=shop/key")
     with_secrets = _rendered(first, "--set=externalSecrets.enabled=true", *secrets)
     assert any(one["kind"] == "ExternalSecret" for one in with_secrets)
@@ -237,6 +239,26 @@ def test_values_that_the_documents_name_are_values_of_the_chart() -> None:
                 assert key in value, f"{document}: {path}"
                 value = value[key]
     assert seen > 5
+
+
+def test_the_adapter_serves_the_metrics_that_autoscalers_ask_for() -> None:
+    (text,) = [text for text in blocks(DOCUMENTS[0]) if text.startswith("rules:")]
+    served = {
+        rule.get("name", {}).get("as", rule["seriesQuery"].partition("{")[0]): rule
+        for rule in yaml.safe_load(text)["rules"]["custom"]
+    }
+    ratio = yaml.safe_load((CHART / "values.yaml").read_text())["triton"]["autoscaling"]["hpaMetric"]
+    asked = {
+        metric["pods"]["metric"]["name"]
+        for one in render("everything").of("HorizontalPodAutoscaler")
+        for metric in one["spec"]["metrics"]
+        if metric["type"] == "Pods"
+    }
+    assert asked == served.keys() == {"vitrine_http_in_flight", ratio}
+    # The same ratio as KEDA's, of one pod.
+    (scaled,) = render("production-gpu").of("ScaledObject")
+    whole = re.sub(r"\{[^}]*\}", "", scaled["spec"]["triggers"][0]["metadata"]["query"])
+    assert whole == re.sub(r"\{[^}]*\}| by \(<<.GroupBy>>\)", "", served[ratio]["metricsQuery"])
 
 
 def test_a_command_that_nobody_understands_would_be_found() -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.helm.rendering import CHART, ROOT, HelmFailed, Pod, render
+from vitrine.settings import Settings
 
 DIGEST = "sha256:" + "0f" * 32
 
@@ -38,6 +39,17 @@ DIGEST = "sha256:" + "0f" * 32
 def test_a_typo_is_refused(typo: str) -> None:
     with pytest.raises(HelmFailed, match="values don't meet the specifications of the schema"):
         render("minimal", f"--set={typo}")
+
+
+def test_the_route_waits_longer_than_any_request_may_take() -> None:
+    for example in ("production-gpu", "everything"):
+        rendered = render(example)
+        (route,) = rendered.of("HTTPRoute")
+        (gateway,) = rendered.pods_of("gateway")
+        longest = rendered.environment(gateway.spec["containers"][0]).get("VITRINE_GATEWAY__MAX_TIMEOUT_MS")
+        allowed = int(str(longest or Settings().gateway.max_timeout_ms))
+        for rule in route["spec"]["rules"]:
+            assert int(rule["timeouts"]["request"].removesuffix("s")) * 1000 > allowed
 
 
 def test_a_version_that_yaml_takes_for_a_number_is_refused() -> None:
