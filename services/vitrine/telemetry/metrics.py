@@ -99,7 +99,7 @@ class GatewayMetrics:
 
     Args:
         version: of the product, for `vitrine_build_info`.
-        routes: path templates with the methods they take; another path counts as `unmatched`, another method as `OTHER`.
+        routes: path templates with the methods they take. Other paths count as `unmatched`, other methods as `OTHER`.
         codes: error codes there are; any other counts as `internal`.
         dependencies: names that `dependency_up` can have.
     """
@@ -116,7 +116,8 @@ class GatewayMetrics:
         self._version = version
         self._build = Info("vitrine_build", "Version and model of the running code.", registry=self.registry)
         self._build.info({"version": version})
-        self._exchanges = _Exchanges(self.registry, routes)
+        self.routes = frozenset(routes)
+        self._exchanges = _Exchanges(self.registry, self.routes)
         self._codes = frozenset(codes)
         self._errors = Counter(
             "vitrine_http_errors", "Error answers by their stable code.", ("code",), registry=self.registry
@@ -217,7 +218,7 @@ class _Exchanges:
         routes: path templates with the methods they take.
     """
 
-    def __init__(self, registry: CollectorRegistry, routes: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, registry: CollectorRegistry, routes: frozenset[tuple[str, str]]) -> None:
         names = ("route", "method", "status")
         self._requests = Counter("vitrine_http_requests", "Requests answered.", names, registry=registry)
         self._duration = Histogram(
@@ -227,7 +228,7 @@ class _Exchanges:
             buckets=BUCKETS_S,
             registry=registry,
         )
-        self._taken = frozenset(routes)
+        self._taken = routes
         self._routes = frozenset(path for path, _ in self._taken)
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
