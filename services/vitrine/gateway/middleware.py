@@ -118,7 +118,9 @@ class Observe:
         if stages := context.clock.seconds:
             fields["stages_ms"] = {stage.value: round(spent * 1000, 3) for stage, spent in stages.items()}
         if context.failure is not None:
-            fields |= _told(context.failure)
+            fields |= _told(context.failure, scope.get("path_params", {}))
+        if context.trace_sampled:
+            fields["trace_sampled"] = True
         fields.update(context.facts)
         logger.log(level, "request", extra={FIELDS: fields})
 
@@ -141,11 +143,20 @@ def _with_headers(headers: Iterable[tuple[bytes, bytes]], context: RequestContex
     return [*sent, *own]
 
 
-def _told(failure: VitrineError) -> dict[str, object]:
-    """What a log line says of a failure. Sentences about what a caller sent stay out: they may quote it."""
+def _told(failure: VitrineError, sent: Mapping[str, object]) -> dict[str, object]:
+    """What a log line says of a failure. Sentences about what a caller sent stay out: they may quote it.
+
+    Args:
+        failure: what was answered.
+        sent: parts of the path, by name. Nobody knows what they are when nobody could be asked for it.
+    """
     if answer_of(failure).status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return {"code": failure.code}
-    return {"code": failure.code, "error": failure.message, "details": failure.details}
+    message = failure.message
+    for name, value in sent.items():
+        message = message.replace(repr(value), f"{{{name}}}")
+    details = {name: value for name, value in failure.details.items() if value not in sent.values()}
+    return {"code": failure.code, "error": message, "details": details}
 
 
 def _route_of(scope: Scope) -> str | None:

@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from vitrine.errors import VitrineError
 from vitrine.gateway.context import RequestContext
+from vitrine.telemetry.metrics import METHODS
 from vitrine.telemetry.spans import TraceContext
 from vitrine.telemetry.tracing import Tracing
 
@@ -30,15 +31,23 @@ def describe_request(trace: TraceContext, method: str, route: str, status: int, 
 
     Args:
         trace: of the request, recorded.
-        method: one of HTTP's.
+        method: as sent.
         route: the path's template. The path itself has names and ids that callers chose.
         status: as answered.
         failure: the error that was answered, if any.
     """
     if trace.span is None:
         return
-    trace.span.update_name(f"{method} {route}")
-    trace.span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    # By OpenTelemetry's rules, for methods that are nobody's but the caller's.
+    known = method in METHODS
+    trace.span.update_name(f"{method if known else 'HTTP'} {route}")
+    trace.span.set_attributes(
+        {
+            "http.request.method": method if known else "_OTHER",
+            "http.route": route,
+            "http.response.status_code": status,
+        }
+    )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         trace.tracing.mark_failed(trace.span, str(status) if failure is None else failure.code)
     elif failure is not None:

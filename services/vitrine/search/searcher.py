@@ -24,6 +24,7 @@ from vitrine.search.request import (
 from vitrine.search.resolving import Resolved, Resolver
 from vitrine.search.selection import Selection
 from vitrine.settings import SearchSettings
+from vitrine.telemetry.spans import add_event
 from vitrine.telemetry.stages import Hop, Stage, StageClock
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.directory import CollectionDirectory
@@ -115,6 +116,7 @@ class Searcher:
         stale = {row: search for row, search in enumerate(first) if isinstance(search, _Search) and search.outdated}
         if not stale:
             return [_outcome(search) for search in first]
+        add_event("retry", {"searches": len(stale)})
         # After a model's upgrade the alias itself may name another collection than the one that was searched.
         names = [name for search in stale.values() for name in (search.request.collection, search.plan.collection.name)]
         for name in dict.fromkeys(names):
