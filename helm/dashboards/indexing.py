@@ -105,8 +105,9 @@ _RUN: Final = Section(
         ),
         TimeSeries(
             title="Mean time of a step by stage",
-            description="A step of embed and write is a batch, of decode a picture. The stage whose steps grew sets the "
-            "pace. embed: Triton's page, clip_image; read and decode: the volume with the pictures; write: Milvus's page.",
+            description="A step of embed and write is a batch, of decode a picture. The stage whose steps grew sets "
+            "the pace. embed: Triton's page, clip_image; read and decode: the volume with the pictures; "
+            "write: Milvus's page.",
             queries=[Query(mean(series(f"{_STAGE}_sum"), series(f"{_STAGE}_count"), "stage"), "{{stage}}")],
             unit="s",
         ),
@@ -118,8 +119,8 @@ _RUN: Final = Section(
         ),
         TimeSeries(
             title="Batches in flight",
-            description="Being embedded by Triton, waits before another try included. 0 for long: Milvus, or the volume with "
-            "the pictures, is the slower one.",
+            description="Being embedded by Triton, waits before another try included. 0 for long: Milvus, or the "
+            "volume with the pictures, is the slower one.",
             queries=[Query(series("vitrine_index_batches_in_flight"), "{{instance}}")],
             unit="short",
             runbooks=["IndexStalled"],
