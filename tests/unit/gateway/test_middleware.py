@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.unit.gateway.conftest import Api, OpenApi
-from vitrine.errors import EncoderUnavailable, ItemNotFound, QueryEmpty
+from vitrine.errors import DeadlineExceeded, EncoderUnavailable, ItemNotFound, QueryEmpty
 from vitrine.gateway.middleware import Observe
 from vitrine.search.request import Check
 from vitrine.settings import Settings, TelemetrySettings
@@ -113,6 +113,17 @@ async def test_what_a_dependency_said_goes_to_the_log_and_not_to_the_caller(api:
 async def test_what_a_caller_sent_wrong_is_not_logged(api: Api, log: io.StringIO) -> None:
     api.searcher.failure = ItemNotFound("There is no item 'private wish'.")
     assert (await api.search({"query": "x"})).json()["detail"] == "There is no item 'private wish'."
+    assert "private" not in log.getvalue()
+
+
+async def test_a_name_in_the_path_is_not_logged_when_nobody_knows_it(api: Api, log: io.StringIO) -> None:
+    api.searcher.failure = DeadlineExceeded(
+        "Milvus did not say in time what 'private_wish' is.", collection="private_wish", reason="no answer"
+    )
+    assert (await api.search({"query": "x"}, "private_wish")).status_code == 504
+    line = _lines(log)[-1]
+    assert line["error"] == "Milvus did not say in time what {alias} is."
+    assert line["details"] == {"reason": "no answer"}
     assert "private" not in log.getvalue()
 
 
