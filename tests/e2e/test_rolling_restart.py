@@ -1,7 +1,7 @@
 """Gateways that are told to stop while they are asked: nobody loses an answer, and they end in time.
 
-The chart's times are scaled down where only the waiting gets shorter: preStop from 5 to 3 s, probes from every 2 s to
-every second, the delay with which proxies learn of endpoints from 1-3 s to 0.5-2 s.
+The chart's times are scaled down where only the waiting gets shorter: preStop from 5 to 2 s, probes from every 2 s to
+every second, the delay with which proxies learn of endpoints from 1-3 s to 0.5-1.5 s.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ from tests.helm.rendering import render
 
 PATIENCE_MS = 10_000
 UNHURRIED = {"VITRINE_TRITON__TIMEOUT_S": "20"}
-PRE_STOP_S = 3.0
+PRE_STOP_S = 2.0
 PROBED_EVERY_S = 1.0
-PROPAGATION_S = (0.5, 2.0)
+PROPAGATION_S = (0.5, 1.5)
 # Of a gateway without anything to finish: the notice, silent connections, and the interpreter's own end.
 SOON_S = 12.0
 
@@ -85,7 +85,7 @@ async def test_without_prestop_a_service_that_learns_late_loses_new_connections(
     )
     assert restarted.reset > 0
     assert not restarted.lossless
-    assert all(kind.rpartition(" ")[2].endswith("Error") for kind in lost(restarted.during)), "refused, never answered"
+    assert any(kind.startswith("text, fresh: ") for kind in lost(restarted.during))
 
 
 @pytest.mark.usefixtures("shop")
@@ -127,15 +127,14 @@ async def test_what_is_in_flight_at_the_signal_is_answered_in_full(
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("name", ["triton", "milvus"])
-def test_a_frozen_dependency_neither_costs_an_answer_nor_holds_up_the_end(
-    stack: RunningStack, open_gateway: OpenGateway, name: str
+def test_frozen_dependencies_neither_cost_an_answer_nor_hold_up_the_end(
+    stack: RunningStack, open_gateway: OpenGateway
 ) -> None:
     gateway = open_gateway(readiness_timeout_s=0.2)
     assert gateway.ids("every connection is made")
     port = gateway.settings.gateway.port
-    body = json.dumps({"query": f"while {name} is frozen", "timeout_ms": 4000}).encode()
-    with frozen(stack, name), socket.create_connection(("127.0.0.1", port), 30) as waiting:
+    body = json.dumps({"query": "while all is frozen", "timeout_ms": 4000}).encode()
+    with frozen(stack, "triton", "milvus"), socket.create_connection(("127.0.0.1", port), 30) as waiting:
         waiting.sendall(head_of(body) + body)
         with socket.create_connection(("127.0.0.1", port), 30) as leaving:
             leaving.sendall(head_of(body) + body[:5])

@@ -37,7 +37,7 @@ from tests.helm.rendering import render
 
 CALLERS: Final = 12
 PRODUCTS: Final = 200
-_SETTLE_S: Final = 2.0
+_SETTLE_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,9 @@ async def restart_under_load(
             try:
                 await asyncio.sleep(load.quiet_s)
                 began = time.monotonic()
-                stops = [stop for _ in range(restarts) for stop in await rollout.restart()]
+                for _ in range(restarts):
+                    await rollout.restart()
+                stops = await rollout.ended()
                 await asyncio.sleep(_SETTLE_S)
             finally:
                 over.set()

@@ -184,33 +184,39 @@ class Rollout:
         self._times = times
         self._service = service
         self.pods: list[Pod] = []
+        self._started: list[Pod] = []
+        self._ending: list[asyncio.Task[Stop]] = []
 
     async def begin(self) -> None:
         """Returns when the Service knows all of them."""
-        self.pods = [Pod(self._start(), self._times, self._service) for _ in range(self._replicas)]
+        self.pods = [self._another() for _ in range(self._replicas)]
         async with asyncio.timeout(_START_S):
             for pod in self.pods:
                 await pod.wait_ready()
             while self._service.endpoints != {pod.port for pod in self.pods}:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(_POLL_S)
 
-    async def restart(self) -> list[Stop]:
-        """Replaces all of them, one after the other, and waits for the end of the old ones.
+    async def restart(self) -> None:
+        """Replaces all of them, one after the other; returns when the last new one is ready.
 
         A terminating pod counts no more: the next new one starts while it drains, as with the controller.
         """
-        old = list(self.pods)
-        ending: list[asyncio.Task[Stop]] = []
-        for leaving in old:
-            arriving = Pod(self._start(), self._times, self._service)
-            self.pods.append(arriving)
+        for leaving in list(self.pods):
+            arriving = self._another()
             await arriving.wait_ready()
-            ending.append(asyncio.create_task(leaving.terminate()))
-        stops = await asyncio.gather(*ending)
-        self.pods = [pod for pod in self.pods if pod not in old]
-        return stops
+            self.pods = [arriving if pod is leaving else pod for pod in self.pods]
+            self._ending.append(asyncio.create_task(leaving.terminate()))
+
+    async def ended(self) -> list[Stop]:
+        """How all those ended that were replaced; waits for it."""
+        return await asyncio.gather(*self._ending)
 
     async def aclose(self) -> None:
         """Ends what runs, at once."""
-        for pod in self.pods:
+        for pod in self._started:
             await pod.close()
+        await asyncio.gather(*self._ending)
+
+    def _another(self) -> Pod:
+        self._started.append(Pod(self._start(), self._times, self._service))
+        return self._started[-1]
