@@ -64,7 +64,7 @@ _BY_KEY: Final[dict[str, Schema]] = {
     },
     **dict.fromkeys(("annotations", "podAnnotations", "nodeSelector"), _LABELS),
     **dict.fromkeys(("commonLabels", "podLabels", "labels"), _MORE_LABELS),
-    **dict.fromkeys(("cidrs", "command", "gatewayArgs", "extraArgs", "hostnames"), _STRINGS),
+    **dict.fromkeys(("cidrs", "command", "gatewayArgs", "extraArgs", "hostnames", "disabled"), _STRINGS),
     **dict.fromkeys(("tolerations", "parentRefs", "clients", "prometheus", "dns"), _OBJECTS),
     **dict.fromkeys(
         ("gatewayEgress", "indexerEgress", "tritonEgress", "storageEgress", "extraEnv", "extraVolumes"), _OBJECTS

@@ -11,6 +11,7 @@ from tests.helm.rendering import CHART, EXAMPLES, NEWEST, SINCE, Rendered, helm,
 # Defined by operators; their schemas are in no Kubernetes. `helm/check_crds.py` holds each field to the operators' own.
 CUSTOM = {
     "PodMonitor": ("monitoring.coreos.com/v1", {"selector", "podMetricsEndpoints"}),
+    "PrometheusRule": ("monitoring.coreos.com/v1", {"groups"}),
     "ScaledObject": (
         "keda.sh/v1alpha1",
         {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "advanced", "triggers"},
