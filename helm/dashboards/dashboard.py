@@ -36,8 +36,10 @@ class Dashboard:
         uid: stable, because links and bookmarks hold it; also the name of the file.
         title: as shown in lists.
         description: what the page answers.
-        proof: metric whose namespaces and instances can be chosen.
+        proof: metric whose instances can be chosen.
         sections: the panels.
+        namespaces: metric whose namespaces can be chosen; `proof` when empty.
+        since: how far back it looks at first.
     """
 
     uid: str
@@ -45,6 +47,8 @@ class Dashboard:
     description: str
     proof: str
     sections: Sequence[Section]
+    namespaces: str = ""
+    since: str = "now-3h"
 
     def model(self) -> Json:
         """Grafana's JSON."""
@@ -57,7 +61,7 @@ class Dashboard:
             "editable": False,
             "graphTooltip": 1,
             "timezone": "browser",
-            "time": {"from": "now-3h", "to": "now"},
+            "time": {"from": self.since, "to": "now"},
             "refresh": "30s",
             "templating": {"list": self._variables()},
             "annotations": {"list": [_FIRING]},
@@ -93,7 +97,7 @@ class Dashboard:
                 "query": "prometheus",
                 "refresh": 1,
             },
-            _of_label("namespace", "Namespace", f"label_values({self.proof}, namespace)"),
+            _of_label("namespace", "Namespace", f"label_values({self.namespaces or self.proof}, namespace)"),
             _of_label("instance", "Instance", f'label_values({self.proof}{{namespace=~"$namespace"}}, instance)'),
             {
                 "name": "runbooks",

@@ -194,4 +194,7 @@ INDEXING: Final = Dashboard(
     description="How runs go, what they reject, how old the collection is and how well it is searched.",
     proof="vitrine_index_rows_total",
     sections=[_RESULT, _RUN, _CANARY],
+    # A namespace stays when no run lasts; and runs are a night apart.
+    namespaces="vitrine_ready",
+    since="now-24h",
 )

@@ -7,6 +7,7 @@ was made; a metric that a real process has must not be in them.
 
 import base64
 import math
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -182,9 +183,12 @@ def test_a_panel_of_milvus_has_data_of_a_current_server(watched: Watched, asked:
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda one: one["uid"])
 def test_there_is_something_to_choose(watched: Watched, dashboard: dict[str, Any]) -> None:
-    proof = dashboard["templating"]["list"][1]["query"]["query"].removeprefix("label_values(").split(",")[0]
-    assert HERE["namespace"] in watched.prometheus.label_values("namespace", proof)
-    assert watched.prometheus.label_values("instance", f'{proof}{{namespace="shop"}}')
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            chosen = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+            assert chosen is not None
+            series = chosen[1].replace("$namespace", HERE["namespace"])
+            assert watched.prometheus.label_values(chosen[2], series), variable["name"]
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda one: one["uid"])
