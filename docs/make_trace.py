@@ -25,6 +25,7 @@ _QUERY: Final = "red dress with flowers"
 _SETTLED_S: Final = 8.0  # the slowest exporter, Milvus's, sends every 5 s
 _NAMES: Final = {
     "vitrine-gateway": ("gateway", "#4269d0"),
+    "vitrine-indexer": ("indexer", "#4269d0"),
     "vitrine-triton": ("Triton", "#efb118"),
     "standalone": ("Milvus", "#3ca951"),
     "segcore": ("Milvus", "#3ca951"),  # its part in C++ has an exporter, and a name, of its own
@@ -101,7 +102,8 @@ def _draw(ordered: Sequence[tuple[int, ReceivedSpan]], picture: Path) -> None:
             color="white" if inside else "black",
             fontsize=8,
         )
-    for name, colour in dict.fromkeys(_NAMES.values()):
+    services = {span.service for _, span in ordered}
+    for name, colour in dict.fromkeys(label for service, label in _NAMES.items() if service in services):
         axes.barh(0, 0, color=colour, label=name)
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.96), frameon=False, fontsize=9)
     axes.set(ylim=(len(ordered) - 0.4, -0.6), xlim=(-names, total * 1.02), xlabel="ms", yticks=[])

@@ -15,6 +15,7 @@ from vitrine.indexer.outcomes import Outcome, Outcomes
 from vitrine.indexer.pace import Pace
 from vitrine.indexer.report import IndexStage, StageTimes, Tally
 from vitrine.indexer.states import Mark, Prepared
+from vitrine.telemetry.spans import share_span
 
 READ_CHUNK = 128
 """Rows read, and looked up in the ledger, at a time."""
@@ -81,7 +82,8 @@ class Intake:
     async def _read(self, todo: Channel[Todo]) -> None:
         loop = asyncio.get_running_loop()
         while not self._control.stopping.is_set():
-            closer, settled = await loop.run_in_executor(self._bookkeeping, self._read_chunk)
+            with share_span("read rows"):
+                closer, settled = await loop.run_in_executor(self._bookkeeping, self._read_chunk)
             if not closer and not settled:
                 break
             self._tally.read += len(closer) + len(settled)
@@ -113,7 +115,8 @@ class Intake:
             if self._control.stopping.is_set():
                 self._outcomes.drop(1)
                 continue
-            loaded = await loop.run_in_executor(self._decode_pool, self._loader.load, one.row, one.known)
+            with share_span("decode picture"):
+                loaded = await loop.run_in_executor(self._decode_pool, self._loader.load, one.row, one.known)
             if isinstance(loaded, Prepared):
                 await prepared.put(loaded)
             else:

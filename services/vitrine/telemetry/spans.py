@@ -87,14 +87,14 @@ def span(
 
 
 def share_span(name: str, attributes: Attributes | None = None) -> AbstractContextManager[None]:
-    """As `span`, for one of many equal steps of a run: recorded for the configured share of them, up to a number.
+    """As `span`, for one of many equal steps of a run: the first, and the configured share of the rest up to a number.
 
     What a step that is not chosen calls is told that it is not sampled.
     """
     context = _current.get()
     if context is None or context.span is None:
         return _NOTHING
-    if context.tracing.chooses():
+    if context.tracing.chooses(name):
         return _OpenSpan(context.tracing.begin(name, "internal", context.span, attributes, ()))
     return resumed(context.tracing.unsampled(context))
 

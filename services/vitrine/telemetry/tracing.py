@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Thread
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 # Longest one export may take; and longest a process waits at its end for the last one, whatever the collector does.
 _EXPORT_TIMEOUT_S: Final = 5.0
 _CLOSE_TIMEOUT_S: Final = 3.0
-# A trace of a run over millions of products must stay one that can be looked at, also when all of it is sampled.
+# Steps of one name. A trace of a run over millions of products must stay one that can be looked at, also when all of it
+# is sampled.
 _MOST_CHOSEN: Final = 1_000
 # What W3C lets a sender of `tracestate` rely on; longer ones may be cut by anybody.
 _TRACESTATE_CHARACTERS: Final = 512
@@ -46,7 +48,7 @@ class Tracing:
 
         self._provider = provider
         self._ratio = ratio
-        self._chosen = 0
+        self._chosen: Counter[str] = Counter()
         self._tracer = provider.get_tracer("vitrine")
         self._extract = TraceContextTextMapPropagator().extract
         self._inside = set_span_in_context
@@ -69,7 +71,7 @@ class Tracing:
         """The span of a run of a batch process, in a trace of its own. Always recorded: runs are few."""
         from opentelemetry.context import Context
 
-        self._chosen = 0
+        self._chosen.clear()
         context = self._begin(name, "internal", Context(), attributes, ())
         with resumed(context):
             try:
@@ -85,11 +87,12 @@ class Tracing:
         """A new span inside `parent`; whoever begins it ends it."""
         return self._begin(name, kind, self._inside(parent), attributes, links)
 
-    def chooses(self) -> bool:
-        """Whether the next of many equal steps shall be recorded."""
-        if self._chosen >= _MOST_CHOSEN or random.random() >= self._ratio:
+    def chooses(self, name: str) -> bool:
+        """Whether the next of many equal steps shall be recorded: the first of its name, and a share of the others."""
+        chosen = self._chosen[name]
+        if chosen and (chosen >= _MOST_CHOSEN or random.random() >= self._ratio):
             return False
-        self._chosen += 1
+        self._chosen[name] += 1
         return True
 
     def unsampled(self, context: TraceContext) -> TraceContext:

@@ -188,17 +188,17 @@ def test_what_outlives_its_span_says_nothing_more(traced: Traced, caplog: pytest
     assert "late" not in traced.spans()["GET /x"].to_json()
 
 
-def test_runs_are_always_recorded_and_their_steps_by_the_ratio() -> None:
+def test_runs_are_always_recorded_with_the_first_of_their_steps_and_others_by_the_ratio() -> None:
     traced = Traced(sample_ratio=0.0)
     with traced.tracing.run_span("index", {"vitrine.alias": "products"}):
-        with span("flush"):
+        with span("flush"), share_span("embed batch"), span("first call"):
             pass
         with share_span("embed batch"), span("call"):
             assert recording() is None
             assert _flags(trace_headers()) == "00"
             assert trace_headers(sampled_only=True) == ()
         assert _flags(trace_headers()) == "01"
-    assert set(traced.spans()) == {"index", "flush"}
+    assert set(traced.spans()) == {"index", "flush", "embed batch", "first call"}
 
 
 def test_the_steps_of_one_run_that_are_recorded_are_bounded(traced: Traced) -> None:
