@@ -195,7 +195,8 @@ def test_the_toolbox_has_what_the_job_has_and_stops_when_told() -> None:
     with said.stdout:
         assert said.stdout.readline() == "up\n"
         said.terminate()
-        assert said.wait(timeout=10) in {0, -15}
+        # By itself: a first process, as it is in the pod, does not die of a signal that it does not handle.
+        assert said.wait(timeout=10) == 0
 
 
 def test_the_toolbox_alone_brings_what_its_pod_needs() -> None:

@@ -113,6 +113,9 @@ def test_nothing_asks_for_rights_in_the_cluster(rendered: Rendered) -> None:
 def test_external_secrets_make_the_secrets_that_pods_name() -> None:
     rendered = render("everything")
     made = {one["spec"]["target"]["name"]: one for one in rendered.of("ExternalSecret")}
+    # The Secrets would go with them, from under a second release that still reads them.
+    for one in made.values():
+        assert one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     (gateway,) = rendered.pods_of("gateway")
     references = [
         value["secretKeyRef"] for value in walk(gateway.spec) if isinstance(value, dict) and "secretKeyRef" in value
