@@ -13,6 +13,7 @@ import yaml
 from tests.monitoring import grafana
 from tests.monitoring.grafana import ROOT
 
+RUNBOOKS: Final = ROOT / "docs" / "runbooks" / "alerts"
 ALERTS: Final = ROOT / "helm" / "vitrine" / "monitoring" / "alerts"
 UNITS: Final = {"s", "ms", "short", "percentunit", "bytes", "reqps", "rowsps", "ops", "wps", "cps"}
 """Ids of Grafana's units (packages/grafana-data, valueFormats) that the dashboards use."""
@@ -105,6 +106,7 @@ def test_every_link_to_a_runbook_leads_to_the_page_of_an_alert(dashboard: dict[s
             name = re.fullmatch(r"\$\{runbooks\}/(\w+)\.md", link["url"])
             assert name is not None, panel["title"]
             assert name[1] in alerts, panel["title"]
+            assert (RUNBOOKS / f"{name[1]}.md").is_file(), panel["title"]
 
 
 def test_every_alert_has_a_panel_that_leads_to_its_page() -> None:
