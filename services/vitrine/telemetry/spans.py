@@ -8,7 +8,7 @@ trace, or when the trace is not sampled.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -170,8 +170,3 @@ def end(context: TraceContext, error: BaseException | None = None) -> None:
             context.span, error.code if isinstance(error, VitrineError) else type(error).__name__
         )
     context.span.end()
-
-
-def without_span(context: TraceContext, headers: tuple[tuple[str, str], ...]) -> TraceContext:
-    """The same place, from which nothing is recorded any more."""
-    return replace(context, headers=headers, span=None)

@@ -5,17 +5,18 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from vitrine.settings import TelemetrySettings
-from vitrine.telemetry.spans import Attributes, Kind, TraceContext, end, resumed, without_span
+from vitrine.telemetry.spans import Attributes, Kind, TraceContext, end, resumed
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, TraceState
 
     from vitrine.telemetry.exporting import OnDropped
 
@@ -37,21 +38,27 @@ DROPS: Final = ("queue_full", "export_failed")
 class Tracing:
     """Begins traces. An owner that has no `Tracing` skips tracing altogether.
 
+    Requests are recorded by chance, and not by their trace's id: a caller chooses that, and could choose one that is
+    always recorded. What is not recorded never comes as far as OpenTelemetry, where it would cost several times as much.
+
     Args:
-        provider: where finished spans go.
-        ratio: share of equal steps of a run that are recorded.
+        provider: where finished spans go; samples all that it gets.
+        ratio: share of requests, and of equal steps of a run, that are recorded.
+        trust_callers: a caller that sends a W3C context has decided; `ratio` is for those that send none.
     """
 
-    def __init__(self, provider: "TracerProvider", ratio: float) -> None:
-        from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
+    def __init__(self, provider: "TracerProvider", ratio: float, *, trust_callers: bool = False) -> None:
+        from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_span, set_span_in_context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._provider = provider
         self._ratio = ratio
+        self._trust_callers = trust_callers
         self._chosen: Counter[str] = Counter()
         self._tracer = provider.get_tracer("vitrine")
         self._extract = TraceContextTextMapPropagator().extract
         self._inside = set_span_in_context
+        self._span_of = get_current_span
         self._link = Link
         self._kinds = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
         self._failed = Status(StatusCode.ERROR)
@@ -59,7 +66,7 @@ class Tracing:
     @contextmanager
     def server_span(self, name: str, headers: Mapping[str, str]) -> Iterator[TraceContext]:
         """A span of one incoming request, child of the caller's when `headers` carry a W3C context."""
-        context = self._begin(name, "server", self._extract(headers), None, ())
+        context = self._begin_request(name, headers)
         with resumed(context):
             try:
                 yield context
@@ -97,7 +104,10 @@ class Tracing:
 
     def unsampled(self, context: TraceContext) -> TraceContext:
         """The same place in a trace, for work of which nothing is recorded."""
-        return context if context.span is None else without_span(context, _headers(context.span, sampled=False))
+        if context.span is None:
+            return context
+        here = context.span.get_span_context()
+        return replace(context, headers=_headers(here.trace_id, here.span_id, 0, here.trace_state), span=None)
 
     def mark_failed(self, span: "Span", error_type: str) -> None:
         """Gives a span the state of an error, and its type by OpenTelemetry's name for that."""
@@ -111,11 +121,25 @@ class Tracing:
         closing.start()
         closing.join(_CLOSE_TIMEOUT_S)
 
+    def _begin_request(self, name: str, headers: Mapping[str, str]) -> TraceContext:
+        parent = self._extract(headers) if headers else None
+        caller = None if parent is None else self._span_of(parent).get_span_context()
+        if caller is not None and not caller.is_valid:
+            caller = None
+        if caller is not None and self._trust_callers:
+            chosen = caller.trace_flags.sampled
+        else:
+            chosen = random.random() < self._ratio
+        if chosen:
+            return self._begin(name, "server", parent, None, ())
+        trace_id, state = (_new_id(128), None) if caller is None else (caller.trace_id, caller.trace_state)
+        return TraceContext(f"{trace_id:032x}", _headers(trace_id, _new_id(64), 0, state), self, None)
+
     def _begin(
         self,
         name: str,
         kind: Kind,
-        parent: "Context",
+        parent: "Context | None",
         attributes: Attributes | None,
         links: Sequence[TraceContext],
     ) -> TraceContext:
@@ -126,9 +150,9 @@ class Tracing:
             attributes,
             [self._link(other.span.get_span_context()) for other in links if other.span is not None],
         )
-        sampled = span.is_recording()
-        trace_id = f"{span.get_span_context().trace_id:032x}"
-        return TraceContext(trace_id, _headers(span, sampled=sampled), self, span if sampled else None)
+        here = span.get_span_context()
+        headers = _headers(here.trace_id, here.span_id, _SAMPLED, here.trace_state)
+        return TraceContext(f"{here.trace_id:032x}", headers, self, span)
 
 
 def open_tracing(
@@ -159,35 +183,36 @@ def tracing_to(
     """Tracing to any exporter."""
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
     from vitrine.telemetry.exporting import BoundedExport
-    from vitrine.telemetry.sampling import EdgeSampler
 
     provider = TracerProvider(
-        sampler=EdgeSampler(settings.sample_ratio, trust_callers=settings.trust_caller_sampling),
+        sampler=ALWAYS_ON,
         resource=Resource.create(
             {"service.name": service, "service.version": version, "host.name": socket.gethostname()}
         ),
         shutdown_on_exit=False,
     )
     provider.add_span_processor(BoundedExport(exporter, on_dropped or _ignored))
-    return Tracing(provider, settings.sample_ratio)
+    return Tracing(provider, settings.sample_ratio, trust_callers=settings.trust_caller_sampling)
 
 
 def _ignored(reason: str, spans: int) -> None:
     """Nobody counts."""
 
 
-def _headers(span: "Span", *, sampled: bool) -> tuple[tuple[str, str], ...]:
+def _new_id(bits: int) -> int:
+    """Any but 0, which W3C forbids."""
+    return random.getrandbits(bits) or 1
+
+
+def _headers(trace_id: int, span_id: int, flags: int, state: "TraceState | None") -> tuple[tuple[str, str], ...]:
     """W3C's headers of a span.
 
-    Of the flags only `sampled` is passed on: servers of before 2023 take a context with the newer flag "random" for
-    malformed, and begin a trace of their own.
+    Of the flags only `sampled` is passed on: Milvus 2.3 takes a context with the newer flag "random" for malformed, and
+    does not join the trace.
     """
-    context = span.get_span_context()
-    flags = _SAMPLED if sampled else 0
-    traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"
-    state = context.trace_state.to_header() if context.trace_state else ""
-    if not state or len(state) > _TRACESTATE_CHARACTERS:
-        return (("traceparent", traceparent),)
-    return (("traceparent", traceparent), ("tracestate", state))
+    parent = ("traceparent", f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}")
+    passed = state.to_header() if state else ""
+    return (parent,) if not passed or len(passed) > _TRACESTATE_CHARACTERS else (parent, ("tracestate", passed))
