@@ -39,7 +39,8 @@ class Tracing:
     """Begins traces. An owner that has no `Tracing` skips tracing altogether.
 
     Requests are recorded by chance, and not by their trace's id: a caller chooses that, and could choose one that is
-    always recorded. What is not recorded never comes as far as OpenTelemetry, where it would cost several times as much.
+    always recorded. What is not recorded never comes as far as OpenTelemetry, where it would cost several times as
+    much.
 
     Args:
         provider: where finished spans go; samples all that it gets.
