@@ -85,6 +85,7 @@ def _search(gateway: RunningGateway, number: int) -> None:
         ({"query": "x", "limit": 0}, 422),
     )
     body, status = kinds[number % len(kinds)]
+    body = {"timeout_ms": 10_000, **body}  # nobody here asks how fast it is
     response = gateway.http.post(f"/v1/collections/{ALIAS}/search", json=body)
     assert response.status_code == status, response.text
 
@@ -140,7 +141,7 @@ def watched(
         shop.add(product_id)
     shop.add_row("0999999001")  # has no picture, so it is rejected
     began = time.time()
-    with RunningPrometheus(folder, targets, _rules(folder)) as prometheus:
+    with RunningPrometheus(folder, targets, _rules(folder), interval="500ms") as prometheus:
         try:
             prometheus.wait_ready()
             port = {"VITRINE_TELEMETRY__METRICS_PORT": str(index_port)}
