@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from vitrine.domain import Deadline
 from vitrine.errors import (
+    CollectionNotFound,
     CollectionNotReady,
     ContractMismatch,
     DeadlineExceeded,
@@ -93,7 +94,27 @@ class Readiness:
         self._fresh_until = time.monotonic() + self._settings.readiness_cache_s
         self._publish(checks)
         self._tell_changes(checks)
+        if not any(_unanswered(check.error) for check in checks if DEPENDENCY_OF[check.name] == "milvus"):
+            await self._tell_collection()
         return checks
+
+    async def _tell_collection(self) -> None:
+        """How old the default collection is and how large. The directory mostly knows: a check has just asked it."""
+        timeout_s = self._settings.readiness_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                told = await self._searcher.directory.resolve(
+                    self._settings.default_collection, Deadline.after(timeout_s)
+                )
+        except (CollectionNotFound, CollectionNotReady):
+            self._metrics.collection_indexed.set(None)
+            self._metrics.collection_rows.set(None)
+        except (VitrineError, TimeoutError):
+            return  # Milvus is silent, which makes nothing older
+        else:
+            at = told.lineage.indexed_at
+            self._metrics.collection_indexed.set(None if at is None else at.timestamp())
+            self._metrics.collection_rows.set(told.rows)
 
     def _tell_changes(self, checks: tuple[Check, ...]) -> None:
         """One log line when a check fails, fails otherwise or is well again; probes come every second."""

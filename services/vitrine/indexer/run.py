@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from vitrine.errors import VitrineError
@@ -28,6 +29,7 @@ from vitrine.indexer.target import Target, publish
 from vitrine.settings import Settings
 from vitrine.telemetry.spans import span
 from vitrine.vectorstore.admin import CollectionAdmin
+from vitrine.vectorstore.lineage import now
 from vitrine.vectorstore.writer import CollectionWriter
 
 # About 75 s: longer than Milvus takes to come back and to load a collection again.
@@ -128,7 +130,7 @@ class Run:
             failure = error
         summary = self._summary(time.monotonic() - began, failure)
         if failure is None and not summary.interrupted and not self._shard:
-            summary = await self._publish(display, summary)
+            summary = await self._publish(display, summary, indexed_at=now() if complete else None)
         self._ledger.end_run(summary.how, summary.counts(), complete=complete)
         return summary
 
@@ -136,7 +138,7 @@ class Run:
     def _shard(self) -> str:
         return self._rules.shard.name
 
-    async def _publish(self, display: Display, summary: Summary) -> Summary:
+    async def _publish(self, display: Display, summary: Summary, *, indexed_at: datetime | None) -> Summary:
         """Waits until everything is searchable from its index, counts it, and lets readers see it."""
         began = time.monotonic()
         name, expected = self._target.info.name, self._ledger.in_collection()
@@ -149,7 +151,7 @@ class Run:
                 with span("build index"):
                     await self._admin.wait_index_built(name, on_progress=display.waiting)
             with span("publish"):
-                rows = await publish(self._admin, self._target, self._alias, expected=expected)
+                rows = await publish(self._admin, self._target, self._alias, expected=expected, indexed_at=indexed_at)
         except VitrineError as error:
             return replace(summary, failure=error, finishing_s=time.monotonic() - began)
         if rows > expected:

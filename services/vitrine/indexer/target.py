@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from vitrine.domain import FieldSpec
 from vitrine.errors import ContractMismatch, InternalError, InvalidInput, VitrineError
@@ -127,11 +128,14 @@ def require_same(info: CollectionInfo, wanted: Wanted) -> None:
         )
 
 
-async def publish(admin: CollectionAdmin, target: Target, alias: str, *, expected: int) -> int:
+async def publish(
+    admin: CollectionAdmin, target: Target, alias: str, *, expected: int, indexed_at: datetime | None
+) -> int:
     """Counts with strong consistency and points the alias at a new collection, unless that is a candidate.
 
     Args:
         expected: rows that Milvus acknowledged, by the ledger.
+        indexed_at: when the collection was completely up to date with its source; None: it is not.
 
     Returns:
         The rows Milvus holds. More than `expected` when others write into the collection too.
@@ -147,11 +151,17 @@ async def publish(admin: CollectionAdmin, target: Target, alias: str, *, expecte
             rows=rows,
             expected=expected,
         )
-    if not target.live:
-        if rows == 0:
-            raise IndexIncomplete(f"No product could be written; {alias} is not pointed at the empty {name}.")
-        # Read anew: while it was filled, somebody may have made a candidate live by force.
-        lineage = (await admin.describe(name, counted=False)).lineage
+    if not target.live and rows == 0:
+        raise IndexIncomplete(f"No product could be written; {alias} is not pointed at the empty {name}.")
+    if target.live and indexed_at is None:
+        return rows
+    # Read anew: while it was filled, somebody may have made a candidate live by force.
+    lineage = (await admin.describe(name, counted=False)).lineage
+    if indexed_at is not None:
+        lineage = replace(lineage, indexed_at=max(indexed_at, lineage.indexed_at or indexed_at))
+    if target.live:
+        await admin.record_lineage(name, lineage)
+    else:
         finished = replace(lineage, alias=alias, finished_at=now(), rows=rows)
         if target.candidate:
             await admin.record_lineage(name, finished)

@@ -61,6 +61,7 @@ def member_as_json(member: Member) -> dict[str, Any]:
         "model": {"name": info.model, "fingerprint": info.fingerprint},
         "created_at": info.created_at.isoformat(),
         "finished_at": _iso(lineage.finished_at),
+        "indexed_at": _iso(lineage.indexed_at),
         "promoted_at": _iso(lineage.promoted_at),
         "rolled_back_at": _iso(lineage.rolled_back_at),
         "replaces": lineage.replaces or None,

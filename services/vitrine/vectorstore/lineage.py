@@ -1,4 +1,4 @@
-"""Where a collection comes from: which alias it is for, when it was filled to its end, what it took over from.
+"""Where a collection comes from: which alias it is for, when it was filled and brought up to date, what it replaced.
 
 Kept as one JSON text in the collection's properties, so that it is where the collection is and goes when it goes. The
 alias alone decides which collection is live; a lineage is written before the alias moves, so that a process killed
@@ -45,6 +45,8 @@ class Lineage:
         gates: of the last promotion.
         forced: it went ahead although gates had failed.
         rolled_back_at: when the alias was moved away from here by a rollback; None after the next promotion.
+        indexed_at: when a run last came to the end of its source with the collection completely up to date; None: no
+            run said so. Runs that were interrupted, limited or failed, and one shard alone, leave it as it is.
     """
 
     alias: str = ""
@@ -56,6 +58,7 @@ class Lineage:
     gates: tuple[GateRecord, ...] = ()
     forced: bool = False
     rolled_back_at: datetime | None = None
+    indexed_at: datetime | None = None
 
     def as_text(self) -> str:
         """For the property."""
@@ -76,6 +79,7 @@ class Lineage:
                 gates=tuple(_gate(gate) for gate in told.get("gates", ())),
                 forced=bool(told.get("forced", False)),
                 rolled_back_at=_moment(told.get("rolled_back_at")),
+                indexed_at=_moment(told.get("indexed_at")),
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             return cls()

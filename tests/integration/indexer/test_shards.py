@@ -99,7 +99,10 @@ async def test_two_shards_fill_one_collection_and_finish_shows_it(pods: Pods, sh
     assert done["rejected_by_reason"] == {"id_duplicate": 1, "image_missing": 1, "row_malformed": 1}
     assert await shelf.admin.alias_target("sharded") == "sharded_v1"
     assert await shelf.ids("sharded") == IDS
+    up_to_date = (await shelf.info("sharded")).lineage.indexed_at
+    assert up_to_date is not None
     assert (await pods.finish("sharded")).rows == 60
+    assert (await shelf.info("sharded")).lineage.indexed_at == up_to_date, "the same shards make nothing newer"
 
 
 async def test_a_round_with_a_missing_or_failed_shard_is_not_shown(pods: Pods, shelf: Shelf) -> None:

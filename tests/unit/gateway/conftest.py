@@ -86,6 +86,7 @@ class MemorySearcher:
     asked: list[SearchRequest] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
     readiness_asked: int = 0
+    collection: CollectionInfo | None = COLLECTION
 
     def __post_init__(self) -> None:
         self.encoder = MemoryEncoder()
@@ -131,9 +132,9 @@ class MemorySearcher:
         return self.checks
 
     async def resolve(self, name: str, deadline: Deadline) -> CollectionInfo:
-        if name not in {"products", "products_v1"}:
+        if self.collection is None or name not in {"products", "products_v1"}:
             raise CollectionNotFound(f"There is no collection {name!r}.", name=name)
-        return COLLECTION
+        return self.collection
 
     def invalidate(self, name: str | None = None) -> None:
         """As a directory."""

@@ -1,8 +1,10 @@
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from tests.unit.gateway.conftest import Api, OpenApi
+from tests.unit.gateway.conftest import COLLECTION, Api, OpenApi
 from vitrine.errors import (
     CollectionNotFound,
     CollectionNotReady,
@@ -14,6 +16,7 @@ from vitrine.errors import (
 )
 from vitrine.gateway.schemas.problems import NotReadyProblem, ReadyAnswer
 from vitrine.search.request import Check
+from vitrine.vectorstore.lineage import Lineage
 
 MISMATCH = ContractMismatch("Collection uses another model.", owner="c", expected="a" * 64, found="b" * 64)
 
@@ -136,3 +139,29 @@ async def test_metrics_come_in_the_format_asked_for(api: Api) -> None:
     openmetrics = await api.client.get("/metrics", headers=accept)
     assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
     assert openmetrics.text.endswith("# EOF\n")
+
+
+async def test_the_age_of_the_collection_is_told_while_it_is_known(open_api: OpenApi) -> None:
+    api = await open_api(readiness_cache_s=0)
+    value = api.metrics.registry.get_sample_value
+    at = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+    api.searcher.collection = replace(COLLECTION, rows=7, lineage=Lineage("products", indexed_at=at))
+    await api.client.get("/metrics")
+    assert value("vitrine_collection_indexed_timestamp_seconds") == at.timestamp()
+    assert value("vitrine_collection_rows") == 7
+    api.searcher.checks = (Check("triton", None), Check("collection", VectorStoreUnavailable("down")))
+    await api.client.get("/metrics")
+    assert value("vitrine_collection_indexed_timestamp_seconds") == at.timestamp(), (
+        "a silent Milvus makes nothing older"
+    )
+
+
+async def test_nothing_is_told_of_a_collection_that_no_run_finished_or_that_is_gone(open_api: OpenApi) -> None:
+    api = await open_api(readiness_cache_s=0)
+    value = api.metrics.registry.get_sample_value
+    await api.client.get("/metrics")
+    assert value("vitrine_collection_indexed_timestamp_seconds") is None
+    assert value("vitrine_collection_rows") == 2
+    api.searcher.collection = None
+    await api.client.get("/metrics")
+    assert value("vitrine_collection_rows") is None

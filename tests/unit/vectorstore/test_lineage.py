@@ -21,6 +21,7 @@ LINEAGES = st.builds(
     st.lists(GATES, max_size=3).map(tuple),
     st.booleans(),
     MOMENTS,
+    MOMENTS,
 )
 
 

@@ -173,15 +173,16 @@ class _Import:
         """Notes that the collection is finished; the alias is made, never moved."""
         alias, info = self._request.collection, self._destination.info
         live = await self._admin.alias_target(alias)
+        # Files that were imported before make nothing newer.
+        fresh = None if self._destination.finished else now()
         if live == name:
-            await self._admin.record_lineage(
-                name, replace(info.lineage, alias=alias, finished_at=now(), rows=self._manifest.rows)
-            )
+            lineage = replace(info.lineage, alias=alias, finished_at=now(), rows=self._manifest.rows)
+            await self._admin.record_lineage(name, replace(lineage, indexed_at=fresh or lineage.indexed_at))
             return
         makes_alias = self._request.publish and live is None
         if makes_alias or not self._destination.finished:
             target = Target(info, live=False, candidate=not makes_alias)
-            await publish(self._admin, target, alias, expected=self._manifest.rows)
+            await publish(self._admin, target, alias, expected=self._manifest.rows, indexed_at=fresh)
         self._tell(published=makes_alias)
         if self._request.publish and live is not None:
             _log.warning("%s points at %s already; `vitrine promote` moves it.", alias, live)

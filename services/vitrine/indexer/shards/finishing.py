@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from vitrine.errors import ContractMismatch, VitrineError
@@ -104,8 +105,16 @@ async def finish(request: FinishRequest, settings: Settings, display: Display) -
         display.waiting("Flushing", 1.0)
         await admin.wait_index_built(info.name, on_progress=display.waiting)
         target = Target(info, live=live, candidate=report.candidate)
-        rows = await publish(admin, target, request.collection, expected=merged.total()["expected"])
+        rows = await publish(
+            admin, target, request.collection, expected=merged.total()["expected"], indexed_at=_up_to_date(merged)
+        )
     return Finished(info.name, rows, live or not report.candidate, merged)
+
+
+def _up_to_date(merged: MergedReport) -> datetime:
+    """When the first shard came to its end: to finish the same shards again makes nothing newer."""
+    ends = [one.ended for one in merged.reports if one is not None and one.ended is not None]
+    return datetime.fromtimestamp(min(ends), UTC).replace(microsecond=0)
 
 
 async def _complete(request: FinishRequest, folder: LedgerFolder, display: Display) -> MergedReport:
