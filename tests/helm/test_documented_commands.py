@@ -169,7 +169,9 @@ def test_make_has_the_target_and_knows_the_variables(command: Command) -> None:
 
 @pytest.mark.parametrize("command", of_program("python"), ids=_ids)
 def test_python_finds_the_script_and_the_script_its_options(command: Command) -> None:
-    script = (ROOT / command.words[1]).read_text()
+    words = command.words[1:]
+    path = f"{words[1].replace('.', '/')}.py" if words[0] == "-m" else words[0]
+    script = (ROOT / path).read_text()
     for option in _options(command):
         assert f'"{option}"' in script
 
