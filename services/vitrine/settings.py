@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vitrine.errors import SettingsInvalid
@@ -123,12 +123,24 @@ class LocalSettings(_Section):
     milvus_port: int = Field(19530, ge=1, le=65535, description="Milvus's gRPC port.")
     milvus_metrics_port: int = Field(9091, ge=1, le=65535, description="Milvus's Prometheus and health port.")
     etcd_port: int = Field(2379, ge=1, le=65535, description="Port of the etcd inside Milvus.")
-    start_timeout_s: float = Field(120.0, gt=0, description="Longest each process may take to become ready.")
-    stop_timeout_s: float = Field(30.0, gt=0, description="Longest to wait after SIGTERM before SIGKILL.")
-
     milvus_otlp_endpoint: str = Field(
         "", description="Where Milvus sends its own spans, `host:port` of OTLP/gRPC; empty: nowhere."
     )
+    prometheus: str = Field(
+        "prometheus", description="Prometheus's program, by its name on PATH or its path; empty: it is not started."
+    )
+    prometheus_port: int = Field(19090, ge=1, le=65535, description="Prometheus's port.")
+    scrape_interval_s: float = Field(15.0, ge=0.1, description="Time between two scrapes of each process.")
+    monitoring_dir: Path = Field(
+        Path("helm/vitrine/monitoring"), description="Folder of Prometheus's rules: its `recording` and its `alerts`."
+    )
+    start_timeout_s: float = Field(120.0, gt=0, description="Longest each process may take to become ready.")
+    stop_timeout_s: float = Field(30.0, gt=0, description="Longest to wait after SIGTERM before SIGKILL.")
+
+    @field_validator("prometheus")
+    @classmethod
+    def _independent_of_the_working_directory(cls, program: str) -> str:
+        return str(Path(program).absolute()) if os.sep in program else program
 
     @property
     def demo_catalogue(self) -> Path:

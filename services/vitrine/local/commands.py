@@ -1,9 +1,12 @@
 """`vitrine up | down | status | logs`."""
 
+import dataclasses
+import json
 import sys
 import time
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -12,7 +15,10 @@ from rich.status import Status
 from rich.table import Table
 
 from vitrine.local.errors import StackNotRunning
+from vitrine.local.objectives import Objectives, ObjectivesUnknown, read_objectives
+from vitrine.local.objectives_display import print_objectives
 from vitrine.local.process import last_lines
+from vitrine.local.prometheus import PrometheusService, why_without
 from vitrine.local.stack import SUPERVISOR, Stack
 from vitrine.local.state import ServiceStatus, StackStatus, StateFolder
 from vitrine.settings import Settings, read_settings
@@ -40,11 +46,13 @@ def up(
         bool, typer.Option("--foreground/--detach", help="Stay, and stop everything on Ctrl-C.")
     ] = False,
 ) -> None:
-    """Start Triton, Milvus and the gateway on this machine."""
+    """Start Triton, Milvus and the gateway on this machine, and Prometheus where its program is there."""
     settings = with_models(read_settings(), models)
     terminal = Terminal(settings)
     stack = Stack(settings)
     try:
+        if absence := why_without(settings.local):
+            terminal.note(absence)
         if foreground:
             stack.run(report=terminal.show, note=terminal.note)
         else:
@@ -64,18 +72,21 @@ def down() -> None:
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
-    """Show what runs; exit status 1 when the stack is down or one of its processes is not ready."""
+    """Show what runs and how the objectives stand; exit status 1 when it is down or a process is not ready."""
     current = Stack(read_settings()).status()
+    objectives = _objectives_of(current)
     if as_json:
-        typer.echo(current.to_json())
+        told = {"unknown": objectives} if isinstance(objectives, str) else dataclasses.asdict(objectives)
+        typer.echo(json.dumps({**json.loads(current.to_json()), "objectives": told}, indent=2))
     else:
         _print_status(current)
+        _print_objectives(objectives)
     if any(service.phase != "ready" for service in current.services):
         raise typer.Exit(1)
 
 
 def logs(
-    name: Annotated[str, typer.Argument(help="triton, milvus, gateway or supervisor.")],
+    name: Annotated[str, typer.Argument(help="triton, milvus, prometheus, gateway or supervisor.")],
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows.")] = False,
     lines: Annotated[int, typer.Option("-n", "--lines", min=0, max=100_000, help="Lines of its end.")] = 50,
 ) -> None:
@@ -144,7 +155,7 @@ class Terminal:
     def addresses(self, current: StackStatus) -> None:
         """Prints where everything is."""
         for service in current.services:
-            self.note(f"{service.name:8} {service.address}")
+            self.note(f"{service.name:10} {service.address}")
         self.note(MILVUS_NOTICE)
 
     def close(self) -> None:
@@ -172,6 +183,26 @@ def _print_status(current: StackStatus) -> None:
         )
     table.add_row(SUPERVISOR, current.phase, str(current.supervisor), "-", "-")
     Console(soft_wrap=True, highlight=False).print(table)
+
+
+def _objectives_of(current: StackStatus) -> Objectives | str:
+    """What the running stack's Prometheus says, or why there is nothing to say."""
+    for service in current.services:
+        if service.name == PrometheusService.name:
+            try:
+                return read_objectives(urlsplit(service.address).port or 0)
+            except ObjectivesUnknown as error:
+                return f"{error}."
+    return "Prometheus is not part of this stack."
+
+
+def _print_objectives(objectives: Objectives | str) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    console.print()
+    if isinstance(objectives, str):
+        console.print(escape(f"The objectives are unknown: {objectives}"))
+    else:
+        print_objectives(console, objectives)
 
 
 def _follow(log: Path) -> None:

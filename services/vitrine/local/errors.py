@@ -39,6 +39,12 @@ class StateUnusable(StackError):
     code = "state_unusable"
 
 
+class RulesMissing(StackError):
+    """Prometheus is to be started, and the folder of its rules has none."""
+
+    code = "rules_missing"
+
+
 class ServiceFailed(StackError):
     """A process died, or did not become ready in time, while the stack was starting."""
 

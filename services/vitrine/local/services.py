@@ -3,6 +3,7 @@
 from vitrine.local.engines import Engines
 from vitrine.local.gateway import GatewayService
 from vitrine.local.milvus import MilvusService
+from vitrine.local.prometheus import PrometheusService, find_prometheus
 from vitrine.local.service import Service
 from vitrine.local.state import StateFolder
 from vitrine.local.triton import TritonService
@@ -14,7 +15,10 @@ def services_of(settings: Settings, folder: StateFolder) -> tuple[Service, ...]:
 
     Raises:
         PlatformUnsupported, EnginesMissing: the engines cannot run here.
+        RulesMissing: Prometheus can, and there are no rules for it.
     """
+    program = find_prometheus(settings.local)
+    watching = () if program is None else (PrometheusService(settings, program, folder.of("prometheus")),)
     engines = Engines.locate(settings.local.engines_dir)
     return (
         TritonService(
@@ -25,5 +29,6 @@ def services_of(settings: Settings, folder: StateFolder) -> tuple[Service, ...]:
             otlp_endpoint=settings.telemetry.otlp_endpoint,
         ),
         MilvusService(settings.local, engines, folder.of("milvus")),
+        *watching,
         GatewayService(settings, folder.of("gateway")),
     )

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,16 +166,19 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, part: s
 
 def test_every_setting_that_a_port_error_can_name_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Engines, "locate", classmethod(lambda cls, folder: fake_engines(tmp_path / "e")))
-    settings = Settings()
+    rules = tmp_path / "rules" / "alerts" / "A.yaml"
+    rules.parent.mkdir(parents=True)
+    rules.touch()
+    settings = Settings(local=LocalSettings(prometheus=sys.executable, monitoring_dir=tmp_path / "rules"))
     known = {
         f"VITRINE_{section}__{name}".upper()
         for section in Settings.model_fields
         for name in type(getattr(settings, section)).model_fields
     }
     ports = [port for service in services_of(settings, StateFolder(tmp_path)) for port in service.ports]
-    assert len(ports) == 7
+    assert len(ports) == 8
     assert {port.setting for port in ports} <= known
-    assert len({port.number for port in ports}) == 7, "the defaults collide"
+    assert len({port.number for port in ports}) == 8, "the defaults collide"
 
 
 def test_ports_chosen_for_parts_are_outside_the_privileged_range() -> None:
