@@ -172,7 +172,7 @@ def test_python_finds_the_script_and_the_script_its_options(command: Command) ->
     words = command.words[1:]
     path = f"{words[1].replace('.', '/')}.py" if words[0] == "-m" else words[0]
     script = (ROOT / path).read_text()
-    for option in _options(command):
+    for option in _options(command) - {"-m"}:
         assert f'"{option}"' in script
 
 
