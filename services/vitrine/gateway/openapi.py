@@ -97,12 +97,17 @@ _BODIES: Final[tuple[type[BaseModel], ...]] = (
     BulkDeleteBody,
     Problem,
 )
-_REQUEST_ID: Final = {
+_IDENTITY: Final = {
     "X-Request-ID": {
         "description": "The caller's own, or a new one; the log has it too.",
         "required": True,
         "schema": {"type": "string", "minLength": 1, "maxLength": 128},
-    }
+    },
+    "X-Trace-Id": {
+        "description": "The request's trace, the caller's own when it sent a `traceparent`; only with tracing on.",
+        "required": False,
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    },
 }
 _RETRY_AFTER: Final = {
     "Retry-After": {
@@ -191,7 +196,7 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
     coded = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
     return {
         "description": "Problem with code " + ", ".join(f"`{code}`" for code in codes) + ".",
-        "headers": _REQUEST_ID | (_RETRY_AFTER if status in _ALWAYS_RETRY else {}),
+        "headers": _IDENTITY | (_RETRY_AFTER if status in _ALWAYS_RETRY else {}),
         "content": {PROBLEM_TYPE: {"schema": {"allOf": [_reference(Problem), coded]}}},
     }
 
@@ -201,7 +206,7 @@ def _complete(operation: dict[str, Any]) -> None:
         # Nothing in an address or a header is null: it is there, or it is not.
         parameter["schema"] = _without_null(parameter["schema"])
     for response in operation["responses"].values():
-        response["headers"] = _REQUEST_ID | response.get("headers", {})
+        response["headers"] = _IDENTITY | response.get("headers", {})
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:
