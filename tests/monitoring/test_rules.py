@@ -1,8 +1,6 @@
 """Rules and alerts: valid, tested one by one with promtool, and about metrics that there are."""
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.monitoring.metric_names import RECORDS, gateway_metrics, known_names, listed, routes
 from tests.monitoring.rules_folder import (
     ALERT_FILES,
     ALERTS,
@@ -19,26 +18,6 @@ from tests.monitoring.rules_folder import (
     names_in,
     rules_of,
 )
-from vitrine.gateway.app import create_app
-from vitrine.gateway.errors import CODES
-from vitrine.gateway.health import DEPENDENCY_OF
-from vitrine.indexer.metrics import IndexMetrics
-from vitrine.indexer.report import StageTimes, Tally
-from vitrine.settings import Settings
-from vitrine.telemetry.metrics import GatewayMetrics
-
-KNOWN = Path(__file__).parent / "known_metrics"
-RECORDS = {rule.name for rule in rules_of(*RECORDING_FILES)}
-
-
-@pytest.fixture(scope="session")
-def promtool() -> str:
-    """Prometheus' own checker of rules."""
-    found = shutil.which("promtool")
-    if found is None and "CI" not in os.environ:
-        pytest.skip("there is no promtool here (Debian: apt-get install prometheus)")
-    assert found is not None, "CI installs promtool"
-    return found
 
 
 def _ran(*command: str) -> str:
@@ -123,7 +102,7 @@ def test_an_alert_stands_alone_in_its_file_and_points_at_its_runbook(name: str) 
 
 
 def test_every_name_in_a_rule_is_a_metric_that_somebody_has() -> None:
-    known = _own_metrics() | RECORDS | _listed("canary", "triton", "milvus-2.3", "kubernetes")
+    known = known_names()
     unknown = {
         (rule.file.stem, name)
         for rule in rules_of(*RECORDING_FILES, *ALERT_FILES)
@@ -136,8 +115,8 @@ def test_every_name_in_a_rule_is_a_metric_that_somebody_has() -> None:
 def test_what_is_asked_of_milvus_is_there_in_both_its_versions() -> None:
     asked = {name for rule in rules_of(*RECORDING_FILES, *ALERT_FILES) for name in names_in(rule.expression)}
     of_milvus = {name for name in asked if name.startswith("milvus_")}
-    assert of_milvus <= _listed("milvus-2.3")
-    assert of_milvus <= _listed("milvus-2.6")
+    assert of_milvus <= listed("milvus-2.3")
+    assert of_milvus <= listed("milvus-2.6")
 
 
 def test_a_name_with_a_typo_would_be_found() -> None:
@@ -154,16 +133,16 @@ def test_the_routes_of_searches_are_those_that_there_are() -> None:
         for rule in rules_of(*RECORDING_FILES)
         for found in re.findall(r'route=~"(/v1/[^"]+?)(?:\|unmatched)?"', rule.expression)
     }
-    routes = _routes()
-    searches = {path for path in routes if re.fullmatch(pattern, path)}
-    assert searches == {path for path in routes if "search" in path}
+    there = routes()
+    searches = {path for path in there if re.fullmatch(pattern, path)}
+    assert searches == {path for path in there if "search" in path}
     assert "/v1/collections/{alias}/search/image" in searches
 
 
 def test_the_edges_of_the_latency_objectives_are_buckets() -> None:
     buckets = {
         sample.labels["le"]
-        for family in _gateway_metrics().registry.collect()
+        for family in gateway_metrics().registry.collect()
         for sample in family.samples
         if sample.name == "vitrine_stage_duration_seconds_bucket"
     }
@@ -183,30 +162,3 @@ def test_every_objective_has_the_same_formula_in_every_window() -> None:
                 assert re.sub(rf"\[{window}\]|(?<=rate){window}\b", "W", other) == re.sub(
                     rf"\[{first}\]|(?<=rate){first}\b", "W", rules[name]
                 )
-
-
-def _routes() -> set[str]:
-    return set(create_app(Settings()).openapi()["paths"])
-
-
-def _gateway_metrics() -> GatewayMetrics:
-    routes = [(path, "POST") for path in _routes()]
-    return GatewayMetrics("0", routes, CODES, set(DEPENDENCY_OF.values()))
-
-
-def _own_metrics() -> set[str]:
-    tally = Tally()
-    tally.written_at = 1.0
-    indexing = IndexMetrics("0")
-    indexing.follow(tally, StageTimes({}), int, "f")
-    names = set()
-    for registry in (_gateway_metrics().registry, indexing.registry):
-        for family in registry.collect():
-            suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "info": ("_info",)}
-            names |= {family.name + suffix for suffix in suffixes.get(family.type, ("",))}
-    return names
-
-
-def _listed(*files: str) -> set[str]:
-    lines = [line for file in files for line in (KNOWN / f"{file}.txt").read_text().splitlines()]
-    return {line for line in lines if line and not line.startswith("#")}
