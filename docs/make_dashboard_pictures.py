@@ -1,6 +1,6 @@
 """Draws the dashboards with what a running Prometheus has, for docs/dashboards.md.
 
-    python docs/make_dashboard_pictures.py http://127.0.0.1:9090 docs/images --minutes 20
+    python docs/make_dashboard_pictures.py http://127.0.0.1:19090 docs/images --minutes 20
 
 The queries, places, units and thresholds are the dashboards' own; the drawing is Matplotlib's, because no Grafana is
 needed for it. It shows that there is data and what it looks like, not how Grafana looks.
