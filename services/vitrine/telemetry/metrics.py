@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from vitrine.telemetry.histogram import LoopHistogram, Observations
 from vitrine.telemetry.occasional import OccasionalGauge
 from vitrine.telemetry.search_metrics import SearchMetrics
 from vitrine.telemetry.stages import BUCKETS_S, Stage
@@ -123,12 +124,8 @@ class GatewayMetrics:
         self._errors = Counter(
             "vitrine_http_errors", "Error answers by their stable code.", ("code",), registry=self.registry
         )
-        stages = Histogram(
-            "vitrine_stage_duration_seconds",
-            "Time a request spent in one stage.",
-            ("stage",),
-            buckets=BUCKETS_S,
-            registry=self.registry,
+        stages = LoopHistogram(
+            "vitrine_stage_duration_seconds", "Time a request spent in one stage.", ("stage",), BUCKETS_S, self.registry
         )
         self._stages = {stage: stages.labels(stage) for stage in Stage}
         self.searches = SearchMetrics(self.registry)
@@ -200,9 +197,8 @@ class GatewayMetrics:
 
     def observe_stages(self, seconds: Mapping[Stage, float], trace_id: str | None = None) -> None:
         """Records the stages that a request went through; `trace_id` as in `observe_request`."""
-        exemplar = None if trace_id is None else {"trace_id": trace_id}
         for stage, spent in seconds.items():
-            self._stages[stage].observe(spent, exemplar)
+            self._stages[stage].observe(spent, trace_id)
 
     def count_error(self, code: str, shed: ShedReason | None = None) -> None:
         """Counts one error answer.
@@ -232,16 +228,16 @@ class _Exchanges:
     def __init__(self, registry: CollectorRegistry, routes: frozenset[tuple[str, str]]) -> None:
         names = ("route", "method", "status")
         self._requests = Counter("vitrine_http_requests", "Requests answered.", names, registry=registry)
-        self._duration = Histogram(
+        self._duration = LoopHistogram(
             "vitrine_http_request_duration_seconds",
             "Time from the request's head to the last byte of the answer handed to the socket.",
             names,
-            buckets=BUCKETS_S,
-            registry=registry,
+            BUCKETS_S,
+            registry,
         )
         self._taken = routes
         self._routes = frozenset(path for path, _ in self._taken)
-        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._known: dict[tuple[str, str, int], tuple[Counter, Observations]] = {}
 
     def observe(self, route: str | None, method: str, status: int, seconds: float, trace_id: str | None) -> None:
         if route is None or route not in self._routes:
@@ -253,4 +249,4 @@ class _Exchanges:
             known = self._known[key] = (self._requests.labels(*labels), self._duration.labels(*labels))
         requests, duration = known
         requests.inc()
-        duration.observe(seconds, None if trace_id is None else {"trace_id": trace_id})
+        duration.observe(seconds, trace_id)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
+from vitrine.telemetry.histogram import LoopHistogram
 from vitrine.telemetry.stages import BUCKETS_S, Hop
 
 # A text and a picture that fit have a cosine of 0.2 to 0.35 in CLIP, two pictures that are alike 0.7 and more.
@@ -37,18 +38,15 @@ class SearchMetrics:
             registry=registry,
         )
         self._outcomes = {outcome: searches.labels(outcome) for outcome in SearchOutcome}
-        self._top_score = Histogram(
-            "vitrine_search_top_score",
-            "Score of the best hit of a search that has hits.",
-            buckets=SCORE_EDGES,
-            registry=registry,
-        )
-        left = Histogram(
+        self._top_score = LoopHistogram(
+            "vitrine_search_top_score", "Score of the best hit of a search that has hits.", (), SCORE_EDGES, registry
+        ).labels()
+        left = LoopHistogram(
             "vitrine_deadline_left_seconds",
             "Time that a request of searches had left at a point of its way.",
             ("hop",),
-            buckets=BUCKETS_S,
-            registry=registry,
+            BUCKETS_S,
+            registry,
         )
         self._left = {hop: left.labels(hop) for hop in Hop}
 

@@ -1,9 +1,9 @@
 """Times of the stages of one request: measured once, then read by the answer, the metrics, the log and the trace."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from enum import StrEnum
+from types import TracebackType
 from typing import Final
 
 from vitrine.domain import Deadline
@@ -48,15 +48,9 @@ class StageClock:
         self.seconds: dict[Stage, float] = {}
         self.left: dict[Hop, float] = {}
 
-    @contextmanager
-    def stage(self, stage: Stage) -> Iterator[None]:
+    def stage(self, stage: Stage) -> AbstractContextManager[None]:
         """Adds the time of the block to `stage`, also when the block raises."""
-        began = time.perf_counter()
-        try:
-            with span(stage):
-                yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+        return _Timed(self.seconds, stage)
 
     def note_left(self, hop: Hop, deadline: Deadline) -> None:
         """Notes in `left` the seconds that remain, 0 when none do. Of a search that is run twice, the second counts."""
@@ -69,3 +63,29 @@ class StageClock:
     def total(self) -> float:
         """Seconds since the clock was made or started anew."""
         return time.perf_counter() - self._started
+
+
+class _Timed(AbstractContextManager[None]):
+    """One block of a stage. A class, since a generator in its place would take longer than what it measures."""
+
+    __slots__ = ("_began", "_seconds", "_span", "_stage")
+    _began: float
+    _span: AbstractContextManager[None]
+
+    def __init__(self, seconds: dict[Stage, float], stage: Stage) -> None:
+        self._seconds = seconds
+        self._stage = stage
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+        self._span = span(self._stage)
+        self._span.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._span.__exit__(kind, error, trace)
+        finally:
+            took = time.perf_counter() - self._began
+            self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + took
