@@ -51,8 +51,6 @@ def up(
     terminal = Terminal(settings)
     stack = Stack(settings)
     try:
-        if absence := why_without(settings.local):
-            terminal.note(absence)
         if foreground:
             stack.run(report=terminal.show, note=terminal.note)
         else:
@@ -117,6 +115,7 @@ class Terminal:
     def __init__(self, settings: Settings) -> None:
         self._console = Console(soft_wrap=True, highlight=False)
         self._limit_s = settings.local.start_timeout_s
+        self._absence = why_without(settings.local)
         self._live: Status | None = None
         self._phases: dict[str, str] = {}
         self._was_ready = False
@@ -135,6 +134,8 @@ class Terminal:
         self._show_wait(current)
         if current.phase == "ready" and not self._was_ready:
             self._was_ready = True
+            if self._absence:
+                self.note(self._absence)
 
     def _show_wait(self, current: StackStatus) -> None:
         waited_for = [service.name for service in current.services if service.phase == "starting"]

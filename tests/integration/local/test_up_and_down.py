@@ -5,8 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,76 +15,14 @@ import psutil
 import pytest
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from tests.fixtures.stack import ROOT, settings_on_free_ports
-from vitrine.local.gateway import environment_of
+from tests.fixtures.command_line import CommandLine
+from tests.fixtures.stack import settings_on_free_ports
 from vitrine.local.service import answers_ok
 from vitrine.local.stack import Stack
-from vitrine.local.state import ServiceStatus, StackStatus, StateFolder, processes_of
-from vitrine.local.triton import SHARED_MEMORY, TritonService
-from vitrine.settings import Settings
+from vitrine.local.state import processes_of
 
-COMMAND_TIMEOUT_S = 150.0
 RECOVERY_S = 60.0
 ROWS, DIMENSION = 200, 16
-
-
-class CommandLine:
-    """Runs `vitrine` with the settings of one state folder."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        self.environment = {
-            **inherited,
-            **environment_of(settings),
-            "PYTHONPATH": str(ROOT / "services"),
-            "COLUMNS": "200",
-        }
-
-    def start(self, *arguments: str, **changes: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, "-c", "from vitrine.cli.app import main; main()", *arguments],
-            env={**self.environment, **changes},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def __call__(self, *arguments: str, **changes: str) -> tuple[int, str]:
-        """Exit status and everything printed."""
-        with self.start(*arguments, **changes) as process:
-            try:
-                output, _ = process.communicate(timeout=COMMAND_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        return process.returncode, output
-
-    def status(self) -> StackStatus:
-        return Stack(self.settings).status()
-
-    def service(self, name: str) -> ServiceStatus:
-        return next(service for service in self.status().services if service.name == name)
-
-    def pid(self, name: str) -> int:
-        pid = self.service(name).pid
-        assert pid is not None
-        return pid
-
-    def last_run(self) -> str:
-        status = StateFolder(self.settings.local.state_dir).read_status()
-        assert status is not None
-        return status.run
-
-    def up(self) -> str:
-        code, output = self("up")
-        assert code == 0, output
-        return output
-
-    def shared_memory(self) -> list[Path]:
-        local = self.settings.local
-        service = TritonService(local, None, Path(), local.state_dir / "triton")  # type: ignore[arg-type]  # names only
-        return list(SHARED_MEMORY.glob(f"{service.shared_memory_prefix}*"))
 
 
 @pytest.fixture(scope="module")

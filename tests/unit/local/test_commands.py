@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,9 @@ from typer.testing import CliRunner
 
 from vitrine.local.commands import Terminal, register, with_models
 from vitrine.local.errors import StackNotRunning
+from vitrine.local.prometheus import why_without
 from vitrine.local.state import ServiceStatus, StackStatus, StateFolder
-from vitrine.settings import Settings
+from vitrine.settings import LocalSettings, Settings
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_models_replace_the_configured_repository_and_nothing_else() -> None:
 
 
 def test_progress_off_a_terminal_is_one_line_for_each_change(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal = Terminal(Settings())
+    terminal = Terminal(Settings(local=LocalSettings(prometheus=sys.executable)))
     terminal.show(stack_status("starting", triton="starting", milvus="starting"))
     terminal.show(stack_status("starting", triton="ready", milvus="starting"))
     terminal.show(stack_status("ready", triton="ready", milvus="ready"))
@@ -85,3 +87,13 @@ def test_progress_off_a_terminal_is_one_line_for_each_change(capsys: pytest.Capt
         "milvus: ready",
         "triton: waiting",
     ]
+
+
+def test_what_is_not_started_is_said_once_when_the_rest_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal(Settings(local=LocalSettings(prometheus="no-such-program")))
+    terminal.show(stack_status("starting", triton="starting"))
+    terminal.show(stack_status("ready", triton="ready"))
+    terminal.show(stack_status("ready", triton="waiting"))
+    terminal.close()
+    told = [line for line in capsys.readouterr().out.splitlines() if "Prometheus" in line]
+    assert told == [why_without(LocalSettings(prometheus="no-such-program"))]
