@@ -24,6 +24,7 @@ from tests.fixtures.serving import RunningGateway, eventually
 from tests.fixtures.shop import Shop, jpeg, product_ids
 from tests.fixtures.stack import RunningStack
 from tests.harness.compressed import write_compressed
+from tests.harness.converge import drop_collection
 from tests.monitoring import grafana
 from tests.monitoring.grafana import ROOT, Asked
 from vitrine.local.ports import choose_free
@@ -156,6 +157,7 @@ def watched(
         finally:
             gateway.stop()
             indexing.close()
+            drop_collection(stack.settings, ALIAS)
 
 
 @every_query
