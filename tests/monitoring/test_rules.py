@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
+from starlette.types import Receive, Scope, Send
 
 from tests.monitoring.metric_names import RECORDS, gateway_metrics, known_names, listed, routes
 from tests.monitoring.rules_folder import (
@@ -18,6 +20,8 @@ from tests.monitoring.rules_folder import (
     names_in,
     rules_of,
 )
+from vitrine.gateway.admission import Admission
+from vitrine.gateway.middleware import Observe
 
 
 def _ran(*command: str) -> str:
@@ -162,3 +166,22 @@ def test_every_objective_has_the_same_formula_in_every_window() -> None:
                 assert re.sub(rf"\[{window}\]|(?<=rate){window}\b", "W", other) == re.sub(
                     rf"\[{first}\]|(?<=rate){first}\b", "W", rules[name]
                 )
+
+
+async def test_a_search_refused_for_want_of_a_permit_is_counted_where_the_rules_look() -> None:
+    """It never comes to a route, so it is told from others by its status alone."""
+
+    async def never(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it was let in")
+
+    metrics = gateway_metrics()
+    refusing = Observe(Admission(never, 0, metrics), metrics, None)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(refusing), base_url="http://gateway") as client:
+        assert (await client.post("/v1/collections/products/search", json={"query": "dress"})).status_code == 503
+    counted = {
+        (sample.labels["route"], sample.labels["status"])
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "vitrine_http_requests_total" and sample.value
+    }
+    assert counted == {("unmatched", "5xx")}
