@@ -171,6 +171,20 @@ class CacheSettings(_Section):
     answer_max_age_s: int = Field(0, ge=0, description="`Cache-Control: max-age` of searches by GET; 0: revalidate.")
 
 
+class CanarySettings(_Section):
+    """A check of recall in the background: known queries, held against exact search (docs/recall-canary.md)."""
+
+    interval_s: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="Pause between its runs; 0: there is none. `vitrine up` takes 60."
+    )
+    timeout_s: float = Field(30.0, gt=0, description="Longest one run may take.")
+    depth: int = Field(10, ge=1, le=100, description="Hits of each answer that are judged: the k of recall@k.")
+    sample: int = Field(4_096, ge=256, le=65_536, description="Products read and compared in each run.")
+    queries_file: Path | None = Field(
+        None, description="Texts to search for, one a line, 500 at most; unset: 100 of fashion that ship."
+    )
+
+
 SignatureAlgorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Public-key signatures alone: with a shared secret, whoever can check a token could make one."""
 
@@ -257,6 +271,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     remote_images: RemoteImageSettings = RemoteImageSettings()
     items: ItemSettings = ItemSettings()
+    canary: CanarySettings = CanarySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
 

@@ -15,6 +15,7 @@ from vitrine.gateway.admission import Admission, BodyLimit
 from vitrine.gateway.auth.authenticator import open_authenticator
 from vitrine.gateway.auth.edge import Authenticate, OwnSite
 from vitrine.gateway.auth.openapi import describe_access
+from vitrine.gateway.canary.watching import known_queries, watched_recall
 from vitrine.gateway.dependencies import Services
 from vitrine.gateway.errors import CODES
 from vitrine.gateway.failures import answer_failures
@@ -59,7 +60,7 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
 
     Raises:
         SettingsInvalid: callers are to be authenticated, and what is set for that cannot be used; the key for
-            cursors is too short; or Milvus's authorities cannot be read.
+            cursors is too short; Milvus's authorities or the canary's queries cannot be read.
     """
     release = version("vitrine")
     routers = _routers(settings)
@@ -72,6 +73,7 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
     # Refused here: the server tells a failure of the lifespan as a stack trace.
     cursor_key(settings.search)
     trusted_authorities(settings.milvus)
+    known_queries(settings.canary)
     authenticator = open_authenticator(settings, metrics)
     spans = SpanMetrics(metrics.registry)
     tracing = open_tracing(settings.telemetry, "vitrine-gateway", release, spans.count_dropped)
@@ -173,6 +175,7 @@ async def _open_services(settings: Settings, metrics: GatewayMetrics) -> AsyncIt
         open_caching_encoder(settings, metrics.embedding_cache) as encoder,
         await MilvusConnection.open(settings.milvus) as connection,
         open_remote_images(settings.remote_images, settings.images) as remote_images,
+        watched_recall(settings, connection, metrics.registry),
     ):
         metrics.tell_model(encoder.contract.fingerprint)
         pictures = Pictures(settings.images, remote_images)

@@ -5,11 +5,14 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, SecretStr
 
 from vitrine.local.service import LOOPBACK, Launch, Port, answers_ok
 from vitrine.settings import ENV_PREFIX, Settings
+
+_CANARY_INTERVAL_S: Final = 60.0
 
 
 def meeting_the_stack(settings: Settings) -> Settings:
@@ -28,6 +31,14 @@ def meeting_the_stack(settings: Settings) -> Settings:
             ),
         }
     )
+
+
+def _with_canary(settings: Settings) -> Settings:
+    """Live recall is measured unless somebody says how often, or that it shall not be."""
+    canary = settings.canary
+    if "interval_s" in canary.model_fields_set:
+        return settings
+    return settings.model_copy(update={"canary": canary.model_copy(update={"interval_s": _CANARY_INTERVAL_S})})
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -68,7 +79,7 @@ class GatewayService:
     complaint = re.compile(r'"level":"(error|critical)"|^[\w.]+(Error|Exception): |cannot be used')
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        self._settings = meeting_the_stack(settings)
+        self._settings = _with_canary(meeting_the_stack(settings))
         self._folder = folder.absolute()
 
     @property

@@ -125,6 +125,14 @@ class Searcher:
         latest = dict(enumerate(first)) | dict(zip(stale, second, strict=True))
         return [_outcome(search) for search in latest.values()]
 
+    async def resolve(self, collection: str, deadline: Deadline) -> CollectionInfo:
+        """The one collection that a search of a name or alias would see at this moment.
+
+        Raises:
+            CollectionNotFound, CollectionNotReady, ContractMismatch, VectorStoreUnavailable, DeadlineExceeded
+        """
+        return (await self._resolver.resolve(collection, deadline)).collection
+
     async def check_readiness(self, collection: str, deadline: Deadline) -> tuple[Check, ...]:
         """Asks every dependency, at the same time, whether a search of `collection` would work now."""
         return tuple(

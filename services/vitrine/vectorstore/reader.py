@@ -150,15 +150,28 @@ class CollectionReader:
             yield list(position), vectors_in(columns[EMBEDDING])[list(position.values())]
 
     async def _pages(
-        self, name: str, fields: Sequence[str], rows: int, until: Deadline, *, doing: str, strong: bool
+        self,
+        name: str,
+        fields: Sequence[str],
+        rows: int,
+        until: Deadline,
+        *,
+        doing: str,
+        strong: bool,
+        after: str = "",
+        up_to: str | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
-        """Columns by name of all rows, `rows` at a time, in the order of their ids' bytes."""
-        last = ""
+        """Columns by name of all rows, `rows` at a time, in the order of their ids' bytes.
+
+        Ids begin behind `after` and end with `up_to`; None: with the last.
+        """
+        last = after
+        end = "" if up_to is None else f" and {ID} <= {quote(up_to)}"
         level = common_pb2.ConsistencyLevel.Strong if strong else common_pb2.ConsistencyLevel.Bounded
         while True:
             request = milvus_pb2.QueryRequest(
                 collection_name=name,
-                expr=f"{ID} > {quote(last)}",
+                expr=f"{ID} > {quote(last)}{end}",
                 output_fields=fields,
                 # As an iterator, Milvus returns the least ids; without these words, any.
                 query_params=[
