@@ -5,9 +5,10 @@ from typing import Final
 from helm.dashboards import objectives as goal
 from helm.dashboards.dashboard import Dashboard, Section
 from helm.dashboards.panels import ORANGE, RED, Query, Stat, Step, TimeSeries
-from helm.dashboards.promql import mean, of_process, quantile, rate, ratio, series, summed
+from helm.dashboards.promql import mean, of_process, or_zero, quantile, rate, ratio, series, summed
 
 _STAGES: Final = "vitrine_stage_duration_seconds"
+_ERRORS: Final = "vitrine_http_errors_total"
 _CACHE: Final = "vitrine_embedding_cache_requests_total"
 
 _STATE: Final = Section(
@@ -152,7 +153,10 @@ _TRAFFIC: Final = Section(
         TimeSeries(
             title="Error codes",
             description="Stable codes of problem answers, listed in docs/api.md with what a caller can do.",
-            queries=[Query(rate(series("vitrine_http_errors_total"), "code"), "{{code}}")],
+            queries=[
+                Query(or_zero(rate(series(_ERRORS)), rate(series("vitrine_http_requests_total"))), "all"),
+                Query(rate(series(_ERRORS), "code"), "{{code}}"),
+            ],
             unit="reqps",
             runbooks=["CallersHangingUp"],
         ),

@@ -10,6 +10,7 @@ from helm.dashboards.promql import SEARCH_ROUTES, or_zero, quantile, rate, ratio
 BURN: Final = "SearchErrorBudgetBurn"
 SLOW: Final = ("SearchLatency250BudgetBurn", "SearchLatency50BudgetBurn")
 _SEARCHES: Final = "vitrine_http_requests_total"
+_ERRORS: Final = "vitrine_http_errors_total"
 _ANSWERED: Final = series("vitrine_http_request_duration_seconds_bucket", SEARCH_ROUTES, 'status="2xx"')
 _RESTARTS: Final = series("kube_pod_container_status_restarts_total", everywhere=True)
 
@@ -149,7 +150,10 @@ _TRAFFIC: Final = Section(
             title="Errors by code",
             description="Codes of docs/api.md. `overloaded`: more gateways; `encoder_unavailable`: Triton's page; "
             "`vector_store_unavailable`: Milvus's page; `deadline_exceeded`: *Deadline left* on the gateway's page.",
-            queries=[Query(rate(series("vitrine_http_errors_total"), "code"), "{{code}}")],
+            queries=[
+                Query(or_zero(rate(series(_ERRORS)), rate(series("vitrine_http_requests_total"))), "all"),
+                Query(rate(series(_ERRORS), "code"), "{{code}}"),
+            ],
             unit="reqps",
         ),
         Heatmap(
