@@ -33,7 +33,7 @@ def meeting_the_stack(settings: Settings) -> Settings:
     )
 
 
-def _with_canary(settings: Settings) -> Settings:
+def with_canary(settings: Settings) -> Settings:
     """Live recall is measured unless somebody says how often, or that it shall not be."""
     canary = settings.canary
     if "interval_s" in canary.model_fields_set:
@@ -79,7 +79,7 @@ class GatewayService:
     complaint = re.compile(r'"level":"(error|critical)"|^[\w.]+(Error|Exception): |cannot be used')
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        self._settings = _with_canary(meeting_the_stack(settings))
+        self._settings = with_canary(meeting_the_stack(settings))
         self._folder = folder.absolute()
 
     @property

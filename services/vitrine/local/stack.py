@@ -17,7 +17,7 @@ from vitrine.embedding.contract import IMAGE_MODEL, TEXT_MODEL, ModelContract
 from vitrine.embedding.tokenizer import Tokenizer
 from vitrine.errors import ModelInvalid
 from vitrine.local.errors import ServiceFailed, StackNotRunning, StackRunning, StateUnusable, StopFailed
-from vitrine.local.gateway import environment_of
+from vitrine.local.gateway import environment_of, with_canary
 from vitrine.local.ports import require_free
 from vitrine.local.process import last_lines
 from vitrine.local.service import Service
@@ -159,7 +159,8 @@ class Stack:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
         if path := os.environ.get("PYTHONPATH"):
             inherited["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in path.split(os.pathsep))
-        environment = {**inherited, **environment_of(self._settings), "PYTHONUNBUFFERED": "1", RUN_MARKER: run}
+        told = environment_of(with_canary(self._settings))  # now: the supervisor cannot tell what nobody set
+        environment = {**inherited, **told, "PYTHONUNBUFFERED": "1", RUN_MARKER: run}
         try:
             with self.folder.log(SUPERVISOR).open("ab") as log:
                 return subprocess.Popen(  # noqa: S603 - this very Python

@@ -4,17 +4,18 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.unit.local.scripted import ScriptedService
 from vitrine.errors import ModelInvalid
-from vitrine.local.errors import PortInUse, StackNotRunning, StackRunning
+from vitrine.local.errors import PortInUse, StackNotRunning, StackRunning, StateUnusable
 from vitrine.local.service import Port
 from vitrine.local.stack import Stack, require_repository
 from vitrine.local.state import StackStatus, StateFolder, boot_id, processes_of
-from vitrine.settings import LocalSettings, ModelSettings, Settings
+from vitrine.settings import CanarySettings, LocalSettings, ModelSettings, Settings
 
 
 def make_settings(state_dir: Path, repository: Path) -> Settings:
@@ -129,3 +130,21 @@ def test_a_model_repository_without_one_of_its_files_is_refused(
 def test_no_model_repository_at_all_is_refused_with_the_option_that_names_one(tmp_path: Path) -> None:
     with pytest.raises(ModelInvalid, match=r"no model repository at .*; `--models` names another"):
         require_repository(tmp_path / "none")
+
+
+def test_live_recall_is_measured_unless_somebody_says_otherwise(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor gets every setting, so it could not tell one that nobody set."""
+    told: list[str] = []
+
+    def refuse(command: object, *, env: dict[str, str], **_: object) -> None:
+        told.append(env["VITRINE_CANARY__INTERVAL_S"])
+        raise OSError("not started")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    off = settings.model_copy(update={"canary": CanarySettings(interval_s=0)})
+    for given in (settings, off):
+        with pytest.raises(StateUnusable, match="not started"):
+            Stack(given, scripted).up(report=ignore, note=ignore)
+    assert [float(one) for one in told] == [60, 0]
