@@ -37,7 +37,7 @@ import httpx
 import numpy as np
 import uvloop
 from own_stack import cpu_seconds, own_stack
-from repeated_query import Connection
+from repeated_query import BenchError, Connection
 
 from vitrine.domain import CatalogueItem, EmbeddedItem
 from vitrine.embedding.contract import ModelContract
@@ -58,10 +58,7 @@ UPSERT_ROWS = 1_000
 REMEMBERED = 64
 START_TIMEOUT_S = 60.0
 WARM_S = 1.0
-
-
-class BenchError(Exception):
-    """Nothing could be measured."""
+PATIENCE_MS = 10_000
 
 
 @dataclass
@@ -180,7 +177,7 @@ async def load(watched: Watched, alias: str, connections: int, seconds: float, t
         answered = 0
         try:
             while time.perf_counter() < until:
-                body = {"query": next(texts), "limit": 20}
+                body = {"query": next(texts), "limit": 20, "timeout_ms": PATIENCE_MS}
                 await connection.send(connection.request("POST", f"/v1/collections/{alias}/search", body))
                 answered += 1
         finally:
