@@ -10,6 +10,7 @@ from vitrine.gateway.health import DEPENDENCY_OF
 from vitrine.indexer.metrics import IndexMetrics
 from vitrine.indexer.report import StageTimes, Tally
 from vitrine.settings import Settings
+from vitrine.telemetry.canary_metrics import CanaryMetrics
 from vitrine.telemetry.metrics import GatewayMetrics
 
 _LISTS: Final = Path(__file__).parent / "known_metrics"
@@ -39,10 +40,12 @@ def known_names() -> set[str]:
     tally.written_at = 1.0  # until then there is no such series
     indexing = IndexMetrics("0")
     indexing.follow(tally, StageTimes({}), int, "f")
+    gateway = gateway_metrics()
+    CanaryMetrics(gateway.registry)
     own = {
         family.name + suffix
-        for registry in (gateway_metrics().registry, indexing.registry)
+        for registry in (gateway.registry, indexing.registry)
         for family in registry.collect()
         for suffix in _SUFFIXES.get(family.type, ("",))
     }
-    return own | RECORDS | listed("canary", "triton", "milvus-2.3", "kubernetes")
+    return own | RECORDS | listed("triton", "milvus-2.3", "kubernetes")
