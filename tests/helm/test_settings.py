@@ -12,7 +12,7 @@ from vitrine.settings import CLIENT_VARIABLES, Settings, read_settings
 OURS = ("gateway", "indexer")
 # Read by others: the home of everything, an example of `extraEnv`, what the kubelet puts into arguments.
 FOREIGN = {"HOME", "HTTPS_PROXY", "ROUND"}
-OF_VOLUMES = ("gateway.media_root", "items.images_root", "auth.oidc_jwks_file")
+OF_VOLUMES = ("gateway.media_root", "items.images_root", "auth.oidc_jwks_file", "canary.queries_file")
 """Settings that are paths, for what the operator mounts."""
 IN_A_POD = {
     "gateway": {

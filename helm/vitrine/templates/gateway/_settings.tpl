@@ -10,5 +10,5 @@ VITRINE_GATEWAY__DEFAULT_COLLECTION: {{ .Values.collection | quote }}
 {{- if .Values.auth.existingSecret }}
 VITRINE_AUTH__KEYS_FILE: /etc/vitrine/auth/{{ .Values.auth.fileKey }}
 {{- end }}
-{{- include "vitrine.settings" (list . (list "gateway" "triton" "milvus" "images" "search" "cache" "auth" "remote_images" "items" "telemetry")) | nindent 0 }}
+{{- include "vitrine.settings" (list . (list "gateway" "triton" "milvus" "images" "search" "cache" "auth" "remote_images" "items" "canary" "telemetry")) | nindent 0 }}
 {{- end -}}
