@@ -58,10 +58,14 @@ class Cut:
         for _ in range(CALLS_PER_RUN):
             ids = await reader.ids_after(self._name, self._last, IDS_PER_CALL, deadline)
             if not ids:
-                ends = [*self._marks, None]
-                return [Block(after, end) for after, end in zip(["", *self._marks], ends, strict=True)]
+                return self._blocks()
             self._mark(ids)
         return None
+
+    def _blocks(self) -> list[Block]:
+        # The last block has no end: products that come later mostly have the greatest ids.
+        inner = self._marks if self._unmarked else self._marks[:-1]
+        return [Block(after, end) for after, end in zip(["", *inner], [*inner, None], strict=True)]
 
     def _mark(self, ids: Sequence[str]) -> None:
         self._last = ids[-1]
