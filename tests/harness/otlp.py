@@ -109,7 +109,7 @@ class OtlpReceiver:
         return sorted(chosen, key=lambda span: (span.start_ns, -span.end_ns))
 
     def wait(
-        self, complete: Callable[[list[ReceivedSpan]], bool], trace_id: str | None = None, within_s: float = 20.0
+        self, complete: Callable[[list[ReceivedSpan]], bool], trace_id: str | None = None, within_s: float = 60.0
     ) -> list[ReceivedSpan]:
         """The spans as soon as `complete` says so of them; exporters send theirs every few seconds.
 
