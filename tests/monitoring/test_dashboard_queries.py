@@ -35,7 +35,7 @@ ALIAS: Final = "dashed"
 HERE: Final = {"namespace": "shop", "instance": ".*", "__rate_interval": "5s"}
 MILVUS_26: Final = "milvus26"
 EXPOSITIONS: Final = Path(__file__).parent / "expositions"
-RECORDED: Final = ("gpu-triton", "kubernetes", "canary")
+RECORDED: Final = ("gpu-triton", "kubernetes")
 RULES: Final = ROOT / "helm" / "vitrine" / "monitoring" / "recording"
 FIRING: Final = {
     "groups": [{"name": "test", "rules": [{"alert": "Test", "expr": "1", "labels": {"severity": "page"}}]}]
@@ -63,7 +63,9 @@ class Watched:
         if asked.instant:
             found = [{**one, "values": [one["value"]]} for one in self.prometheus.query(expression, at=self.ended)]
         else:
-            found = self.prometheus.query_range(expression, self.began, self.ended, 1)
+            # Seconds counted back from the end, so that the last of them is asked for.
+            start = self.ended - math.ceil(self.ended - self.began)
+            found = self.prometheus.query_range(expression, start, self.ended, 1)
         for one in found:
             one["values"] = [(at, value) for at, value in one["values"] if math.isfinite(float(value))]
         return [one for one in found if one["values"]]
@@ -123,7 +125,12 @@ def watched(
     binary()
     folder = tmp_path_factory.mktemp("dashboards")
     local = stack.settings.local
-    gateway = RunningGateway(stack.settings, folder / "gateway.log", default_collection=ALIAS)
+    gateway = RunningGateway(
+        stack.settings,
+        folder / "gateway.log",
+        environment={"VITRINE_CANARY__INTERVAL_S": "2"},
+        default_collection=ALIAS,
+    )
     (index_port,) = choose_free(1)
     engines = {
         "vitrine-gateway": [gateway.url.removeprefix("http://")],
@@ -153,6 +160,7 @@ def watched(
             eventually(
                 "the long rules have values", lambda: bool(prometheus.query("vitrine:availability:budget_left_30d"))
             )
+            eventually("the canary has a figure", lambda: bool(prometheus.query("vitrine:live_recall:ratio")))
             yield Watched(prometheus, began, time.time())
         finally:
             gateway.stop()
