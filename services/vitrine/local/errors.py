@@ -40,7 +40,7 @@ class StateUnusable(StackError):
 
 
 class RulesMissing(StackError):
-    """Prometheus is to be started, and the folder of its rules has none."""
+    """Prometheus is to be started, and the folder of its rules is empty."""
 
     code = "rules_missing"
 

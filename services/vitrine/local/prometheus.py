@@ -19,21 +19,30 @@ KEPT_BYTES: Final = "256MB"
 
 
 def find_prometheus(settings: LocalSettings) -> Path | None:
-    """The program, or None when it is not here or not wanted."""
-    found = shutil.which(settings.prometheus) if settings.prometheus else None
-    return Path(found) if found else None
+    """The program, or None when it is not to be started: `why_without` says why."""
+    return None if why_without(settings) else _program(settings)
 
 
 def why_without(settings: LocalSettings) -> str:
     """One sentence when `vitrine up` starts no Prometheus; empty when it does."""
     if not settings.prometheus:
         return "Prometheus is not started: VITRINE_LOCAL__PROMETHEUS is empty."
-    if find_prometheus(settings) is None:
+    if _program(settings) is None:
         return (
             f"Prometheus is not started: there is no program {settings.prometheus!r} "
             "(VITRINE_LOCAL__PROMETHEUS names another); everything else is as with it."
         )
+    if not settings.monitoring_dir.is_dir():
+        return (
+            f"Prometheus is not started: there is no folder {settings.monitoring_dir.absolute()} with its rules "
+            "(VITRINE_LOCAL__MONITORING_DIR names another)."
+        )
     return ""
+
+
+def _program(settings: LocalSettings) -> Path | None:
+    found = shutil.which(settings.prometheus)
+    return Path(found) if found else None
 
 
 def rule_files(folder: Path) -> tuple[Path, ...]:

@@ -74,8 +74,10 @@ def test_models_replace_the_configured_repository_and_nothing_else() -> None:
     assert with_models(settings, None) is settings
 
 
-def test_progress_off_a_terminal_is_one_line_for_each_change(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal = Terminal(Settings(local=LocalSettings(prometheus=sys.executable)))
+def test_progress_off_a_terminal_is_one_line_for_each_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal(Settings(local=LocalSettings(prometheus=sys.executable, monitoring_dir=tmp_path)))
     terminal.show(stack_status("starting", triton="starting", milvus="starting"))
     terminal.show(stack_status("starting", triton="ready", milvus="starting"))
     terminal.show(stack_status("ready", triton="ready", milvus="ready"))

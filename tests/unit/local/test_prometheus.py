@@ -90,7 +90,7 @@ def test_its_rules_are_those_of_the_chart_by_default() -> None:
 
 def test_no_rules_are_an_error_that_names_the_settings(tmp_path: Path) -> None:
     with pytest.raises(RulesMissing, match=r"VITRINE_LOCAL__MONITORING_DIR.*VITRINE_LOCAL__PROMETHEUS"):
-        service(tmp_path, monitoring_dir=tmp_path / "nowhere")
+        service(tmp_path, monitoring_dir=tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
@@ -104,21 +104,30 @@ def test_it_is_found_by_name_or_by_path(tmp_path: Path, monkeypatch: pytest.Monk
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_prometheus(LocalSettings()) == program
+    assert find_prometheus(LocalSettings(monitoring_dir=tmp_path)) == program
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert find_prometheus(LocalSettings()) is None
+    assert find_prometheus(LocalSettings(monitoring_dir=tmp_path)) is None
     monkeypatch.chdir(tmp_path)
-    by_path = LocalSettings(prometheus="./prometheus")
+    by_path = LocalSettings(prometheus="./prometheus", monitoring_dir=tmp_path)
     monkeypatch.chdir("/")  # the supervisor looks from elsewhere
     assert find_prometheus(by_path) == program
 
 
-def test_its_absence_is_one_sentence() -> None:
-    assert why_without(LocalSettings(prometheus=sys.executable)) == ""
-    assert "is empty" in why_without(LocalSettings(prometheus=""))
-    absent = why_without(LocalSettings(prometheus="no-such-program"))
-    assert "no-such-program" in absent
+@pytest.mark.parametrize(
+    ("local", "reason"),
+    [
+        ({"prometheus": ""}, "VITRINE_LOCAL__PROMETHEUS is empty"),
+        ({"prometheus": "no-such-program"}, "there is no program 'no-such-program'"),
+        ({"monitoring_dir": Path("/nonexistent")}, "there is no folder /nonexistent"),
+    ],
+)
+def test_its_absence_is_one_sentence(tmp_path: Path, local: dict[str, Any], reason: str) -> None:
+    here = {"prometheus": sys.executable, "monitoring_dir": tmp_path}
+    assert why_without(LocalSettings(**here)) == ""
+    absent = why_without(LocalSettings(**{**here, **local}))
+    assert reason in absent
     assert "\n" not in absent
+    assert find_prometheus(LocalSettings(**{**here, **local})) is None
 
 
 @pytest.mark.parametrize(
