@@ -25,6 +25,7 @@ SPARE: Final = 64
 _BLOCKS_PER_SAMPLE: Final = 16  # products of neighbouring ids are alike: a few large blocks would be a poor sample
 _BLOCK_BYTES: Final = 1024 * 1024
 _ROUNDS: Final = 3
+_LOOKED_AT: Final = 1_000  # vectors in memory at once
 _TEXTS_PER_CALL: Final = 64
 _SEARCH_S: Final = 5.0
 
@@ -196,20 +197,25 @@ class RecallCanary:
         for number, one in enumerate(asked):
             judgement = judge(one.answer, self._judged(sampling, number, one), seen, self._settings.depth)
             suspects += [(number, item_id) for item_id in judgement.missed if item_id not in one.missed]
-        if not suspects:
-            return False
-        name, ids = sampling.collection.name, [item_id for _, item_id in suspects]
-        now = await self._searcher.vectors.vectors_of(name, ids, deadline, strong=True)
         risen = False
-        for number, item_id in suspects:
-            score = float(sampling.nearest.queries[number] @ now[item_id]) if item_id in now else None
-            if score is not None and abs(score - sampling.nearest.of(number)[item_id]) < TIED:
-                asked[number].missed.add(item_id)
-                continue
-            sampling.nearest.correct(number, item_id, score)
-            asked[number].unsure.add(item_id)
-            risen = True
+        for start in range(0, len(suspects), _LOOKED_AT):
+            for number, item_id, score in await self._scores(sampling, suspects[start : start + _LOOKED_AT], deadline):
+                if score is not None and abs(score - sampling.nearest.of(number)[item_id]) < TIED:
+                    asked[number].missed.add(item_id)
+                    continue
+                sampling.nearest.correct(number, item_id, score)
+                asked[number].unsure.add(item_id)
+                risen = True
         return risen
+
+    async def _scores(
+        self, sampling: _Sampling, pairs: Sequence[tuple[int, str]], deadline: Deadline
+    ) -> list[tuple[int, str, float | None]]:
+        """Queries and products with their exact scores at this moment; None for products that are gone."""
+        ids = [item_id for _, item_id in pairs]
+        now = await self._searcher.vectors.vectors_of(sampling.collection.name, ids, deadline, strong=True)
+        queries = sampling.nearest.queries
+        return [(query, one, float(queries[query] @ now[one]) if one in now else None) for query, one in pairs]
 
     def _judged(self, sampling: _Sampling, number: int, one: _Asked) -> Mapping[str, float]:
         known = sampling.nearest.of(number)
