@@ -130,7 +130,7 @@ class LocalSettings(_Section):
         "prometheus", description="Prometheus's program, by its name on PATH or its path; empty: it is not started."
     )
     prometheus_port: int = Field(19090, ge=1, le=65535, description="Prometheus's port.")
-    scrape_interval_s: float = Field(15.0, ge=0.1, description="Time between two scrapes of each process.")
+    scrape_interval_s: float = Field(5.0, ge=0.1, description="Time between two scrapes of each process.")
     monitoring_dir: Path = Field(
         Path("helm/vitrine/monitoring"), description="Folder of Prometheus's rules: its `recording` and its `alerts`."
     )
