@@ -238,6 +238,11 @@ class _Exchanges:
         self._taken = routes
         self._routes = frozenset(path for path, _ in self._taken)
         self._known: dict[tuple[str, str, int], tuple[Counter, Observations]] = {}
+        # A counter that appears with its first event hides it: rate() sees no rise from nothing. So failures have a
+        # zero from the start, and the first of them count towards the objectives.
+        refused = ((UNMATCHED, method) for method in METHODS)  # for want of a permit: before a route is matched
+        for path, method in (*self._taken, *refused):
+            self._requests.labels(path, method, "5xx")
 
     def observe(self, route: str | None, method: str, status: int, seconds: float, trace_id: str | None) -> None:
         if route is None or route not in self._routes:

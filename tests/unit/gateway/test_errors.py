@@ -16,7 +16,7 @@ from vitrine.telemetry.stages import StageClock
 # What these raise never passes through the gateway: the client is its other end, the rest are other processes.
 _ELSEWHERE = (
     *("vitrine.client", "vitrine.cli", "vitrine.local", "vitrine.indexer", "vitrine.demo", "vitrine.models"),
-    *("vitrine.promotion", "vitrine.tuning", "vitrine.vectorstore.bulk_import"),
+    *("vitrine.promotion", "vitrine.tuning.tune_job", "vitrine.vectorstore.bulk_import"),
 )
 
 

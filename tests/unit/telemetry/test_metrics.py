@@ -47,6 +47,14 @@ def test_the_caches_series_are_there_from_the_start() -> None:
         assert metrics.registry.get_sample_value("vitrine_embedding_cache_evictions_total", labels) == 0
 
 
+def test_failures_have_a_zero_before_the_first_one() -> None:
+    """Else `rate` would not see the first ones of each process, and an objective would not count them."""
+    metrics = _metrics()
+    for route, method in (("/a", "GET"), ("/b/{id}", "PUT"), ("unmatched", "POST")):
+        labels = {"route": route, "method": method, "status": "5xx"}
+        assert metrics.registry.get_sample_value("vitrine_http_requests_total", labels) == 0
+
+
 def test_what_may_never_happen_has_its_series_from_the_start() -> None:
     metrics = _metrics()
     for name, label, values in (
