@@ -300,7 +300,7 @@ async def _replace_index(connection: MilvusConnection, name: str, index: IndexPa
     params = connection.client.prepare_index_params()
     params.add_index(EMBEDDING, index.index_type, EMBEDDING, metric_type=METRIC, params=dict(index.build_params()))
     await connection.client.drop_index(name, EMBEDDING, timeout=60)
-    await connection.client.create_index(name, params, timeout=60)
+    await connection.client.create_index(name, params, timeout=_LONGEST_S)  # waits for the index too
 
 
 async def _described(admin: CollectionAdmin, name: str) -> CollectionInfo:
