@@ -62,7 +62,7 @@ def test_every_setting_that_a_pod_needs_is_set(rendered: Rendered) -> None:
 
 def test_settings_with_an_address_or_a_path_of_one_machine_are_all_thought_of() -> None:
     """A new setting with such a default must be set in pods, or be listed here as of no meaning there."""
-    nowhere = {"VITRINE_LOCAL__ENGINES_DIR"}
+    nowhere = {"VITRINE_LOCAL__ENGINES_DIR", "VITRINE_LOCAL__MONITORING_DIR"}
     found = {
         f"VITRINE_{section}__{field}".upper()
         for section, value in Settings()
