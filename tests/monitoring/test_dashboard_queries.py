@@ -153,7 +153,8 @@ def watched(
         try:
             prometheus.wait_ready()
             port = {"VITRINE_TELEMETRY__METRICS_PORT": str(index_port)}
-            ended = indexing.run("--catalogue", shop.write(), "--collection", ALIAS, **port)
+            # Slow enough for several scrapes: of a counter that was never seen lower, no rate can be told.
+            ended = indexing.run("--catalogue", shop.write(), "--collection", ALIAS, "--max-rate", "40", **port)
             assert ended.status == 0, ended.stderr
             eventually("the gateway is ready", lambda: gateway.http.get("/readyz").status_code == 200)
             _load(gateway)
