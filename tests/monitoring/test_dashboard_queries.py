@@ -29,7 +29,8 @@ from tests.monitoring import grafana
 from tests.monitoring.grafana import ROOT, Asked
 from vitrine.local.ports import choose_free
 
-PRODUCTS: Final = 200
+PRODUCTS: Final = 500
+"""Rows are read 128 at a time, two of these ahead of what is decoded: only a longer catalogue's reading is seen to grow."""
 LOAD_S: Final = 6.0
 ALIAS: Final = "dashed"
 HERE: Final = {"namespace": "shop", "instance": ".*", "__rate_interval": "5s"}
@@ -154,7 +155,7 @@ def watched(
             prometheus.wait_ready()
             port = {"VITRINE_TELEMETRY__METRICS_PORT": str(index_port)}
             # Slow enough for several scrapes: of a counter that was never seen lower, no rate can be told.
-            ended = indexing.run("--catalogue", shop.write(), "--collection", ALIAS, "--max-rate", "40", **port)
+            ended = indexing.run("--catalogue", shop.write(), "--collection", ALIAS, "--max-rate", "80", **port)
             assert ended.status == 0, ended.stderr
             eventually("the gateway is ready", lambda: gateway.http.get("/readyz").status_code == 200)
             _load(gateway)
