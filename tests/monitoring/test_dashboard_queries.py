@@ -30,7 +30,7 @@ from tests.monitoring.grafana import ROOT, Asked
 from vitrine.local.ports import choose_free
 
 PRODUCTS: Final = 500
-"""Rows are read 128 at a time, two of these ahead of what is decoded: only a longer catalogue's reading is seen to grow."""
+"""Rows are read 128 at a time, two of these ahead of decoding: only in a longer catalogue is it seen to grow."""
 LOAD_S: Final = 6.0
 ALIAS: Final = "dashed"
 HERE: Final = {"namespace": "shop", "instance": ".*", "__rate_interval": "5s"}
