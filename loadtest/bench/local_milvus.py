@@ -40,6 +40,17 @@ class LocalMilvus:
         """Where it answers."""
         return self._service.address
 
+    @property
+    def pid(self) -> int:
+        """Of its process.
+
+        Raises:
+            SystemExit: it does not run.
+        """
+        if self._child is None:
+            raise SystemExit("Milvus does not run.")
+        return self._child.pid
+
     def start(self) -> None:
         """Returns when it is ready.
 
@@ -70,10 +81,10 @@ class LocalMilvus:
         """Bytes of its memory that are no mapped file: what the machine must have for it."""
         return self._resident("RssAnon")
 
-    def settled_memory(self) -> int:
+    def settled_memory(self, seconds: int = _SETTLING_S) -> int:
         """The least of it over some seconds: after a start or a load it gives back what it needed for that alone."""
         least = self.memory()
-        for _ in range(_SETTLING_S):
+        for _ in range(seconds):
             time.sleep(1)
             least = min(least, self.memory())
         return least
@@ -83,9 +94,7 @@ class LocalMilvus:
         return self._resident("RssFile")
 
     def _resident(self, name: str) -> int:
-        if self._child is None:
-            raise SystemExit("Milvus does not run, so it takes no memory.")
-        status = Path(f"/proc/{self._child.pid}/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{name}:"))
 
 

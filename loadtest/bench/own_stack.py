@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,11 +78,18 @@ def own_stack(repository: Path, engines_dir: Path, *, gateway: bool = False) -> 
             TritonService(local, engines, settings.model.repository, folder / "triton"),
             *([GatewayService(settings, folder / "gateway")] if gateway else []),
         ]
+        running.pids.update(stack.enter_context(all_ready(services, folder)))
+        yield running
+
+
+@contextmanager
+def all_ready(services: Sequence[Service], folder: Path) -> Iterator[dict[str, int]]:
+    """Services that are started together, with their logs in `folder`; process ids by name, once all are ready."""
+    with ExitStack() as stack:
         children = [(service, stack.enter_context(_running(service, folder))) for service in services]
         for service, child in children:
             _wait_ready(service, child, folder)
-            running.pids[service.name] = child.pid
-        yield running
+        yield {service.name: child.pid for service, child in children}
 
 
 @contextmanager

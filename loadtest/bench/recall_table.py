@@ -30,7 +30,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from clip_like import Shop
 from local_milvus import LocalMilvus, local_milvus
-from pymilvus.grpc_gen import milvus_pb2
+from merged_index import LONGEST_S, merge_segments, replace_index
 
 from vitrine.domain import CatalogueItem, Deadline, EmbeddedItem, Vectors
 from vitrine.errors import VitrineError
@@ -40,7 +40,7 @@ from vitrine.tuning.queries import QueryKind, QuerySet
 from vitrine.tuning.truth import ExactNeighbours, ExactSearch
 from vitrine.tuning.written import parse_written
 from vitrine.vectorstore.admin import CollectionAdmin
-from vitrine.vectorstore.collection import EMBEDDING, METRIC, CollectionInfo, CollectionSpec
+from vitrine.vectorstore.collection import CollectionInfo, CollectionSpec
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.index_params import RERANK, Flat, IndexParams
 from vitrine.vectorstore.searcher import VectorSearcher
@@ -62,8 +62,6 @@ DEFAULT = (
 )
 _BATCH = 4_096
 _TOUCHES = 10
-_SETTLED_S = 20.0
-_LONGEST_S = 6 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -198,9 +196,9 @@ class Bench:
         build.insert_s = time.perf_counter() - began
         tell = _telling(f"{index.index_type} {build.params}")
         await writer.flush()
-        await _merge(connection, name)
+        await merge_segments(connection, name)
         began = time.perf_counter()
-        await _replace_index(connection, name, index)
+        await replace_index(connection, name, index)
         await admin.wait_index_built(name, on_progress=tell)
         build.build_s = time.perf_counter() - began
 
@@ -251,7 +249,7 @@ class Bench:
                 self._truths[kind],
                 ks=KS,
                 rounds=self._rounds if timed else 1,
-                deadline=Deadline.after(_LONGEST_S),
+                deadline=Deadline.after(LONGEST_S),
             )
             for one in measured:
                 _note(rows[one.trial.label], kind, one, timed=timed)
@@ -276,31 +274,6 @@ def _note(row: Row, kind: QueryKind, measured: Measurement, *, timed: bool) -> N
     if timed:
         row.p50_ms, row.p99_ms = measured.latency_ms(50), measured.latency_ms(99)
         row.searches = measured.latencies_ms.size
-
-
-async def _merge(connection: MilvusConnection, name: str) -> None:
-    """Has Milvus merge segments until there are no fewer than a while before."""
-    deadline = Deadline.after(_LONGEST_S)
-    segments = -1
-    while True:
-        await connection.client.compact(name, timeout=deadline.remaining())
-        await asyncio.sleep(_SETTLED_S)
-        request = milvus_pb2.GetPersistentSegmentInfoRequest(collectionName=name)
-        answer = await connection.call(
-            "GetPersistentSegmentInfo", request, seconds=deadline.remaining(), doing="list segments", collection=name
-        )
-        if len(answer.infos) == segments:
-            return
-        segments = len(answer.infos)
-
-
-async def _replace_index(connection: MilvusConnection, name: str, index: IndexParams) -> None:
-    if index.index_type == Flat().index_type:
-        return
-    params = connection.client.prepare_index_params()
-    params.add_index(EMBEDDING, index.index_type, EMBEDDING, metric_type=METRIC, params=dict(index.build_params()))
-    await connection.client.drop_index(name, EMBEDDING, timeout=60)
-    await connection.client.create_index(name, params, timeout=_LONGEST_S)  # waits for the index too
 
 
 async def _described(admin: CollectionAdmin, name: str) -> CollectionInfo:
@@ -375,7 +348,7 @@ def main() -> None:
     with ExitStack() as stack:
         server = None if arguments.milvus else stack.enter_context(local_milvus(Settings().local.engines_dir))
         settings = Settings().milvus.model_copy(
-            update={"uri": server.uri if server else arguments.milvus, "admin_timeout_s": _LONGEST_S}
+            update={"uri": server.uri if server else arguments.milvus, "admin_timeout_s": LONGEST_S}
         )
         rounds = 0 if arguments.memory else arguments.rounds
         bench = Bench(server, settings, data, rounds)

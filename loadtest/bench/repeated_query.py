@@ -19,7 +19,6 @@ Exit status: 0 when the ratio of medians is within the threshold, 1 when it is n
 """
 
 import argparse
-import asyncio
 import base64
 import gc
 import json
@@ -31,17 +30,18 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import uvloop
+from bare_search import bare_search
+from http_connection import BenchError, Connection
 from pymilvus import AsyncMilvusClient
 
 from vitrine.domain import Deadline, Vectors
 from vitrine.errors import VitrineError
 from vitrine.settings import Settings
 from vitrine.vectorstore.admin import CollectionAdmin
-from vitrine.vectorstore.collection import EMBEDDING, GROUP, ID, IMAGE_PATH, TITLE, CollectionInfo
+from vitrine.vectorstore.collection import ID
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.searcher import VectorSearcher
 
@@ -51,10 +51,6 @@ MILVUS = {"pymilvus": "Milvus, pymilvus", "own": "Milvus, own call"}
 PARTS = 5
 
 Call = Callable[[], Awaitable[object]]
-
-
-class BenchError(Exception):
-    """Nothing could be measured."""
 
 
 @dataclass(frozen=True)
@@ -80,47 +76,6 @@ class Report:
         return self.ratios[self.against][0] <= self.threshold
 
 
-class Connection:
-    """One kept connection and no more HTTP than this needs: a client library would hide what is compared."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._host = host
-
-    @classmethod
-    async def open(cls, url: str) -> "Connection":
-        """Raises OSError: nobody listens there."""
-        parts = urlsplit(url)
-        host, port = parts.hostname or "127.0.0.1", parts.port or 80
-        reader, writer = await asyncio.open_connection(host, port, limit=16 * 1024 * 1024)
-        return cls(reader, writer, f"{host}:{port}")
-
-    def request(self, method: str, path: str, body: object = None) -> bytes:
-        """A request's bytes, to be sent as often as needed."""
-        content = b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(content)}\r\n"
-        return head.encode() + b"Content-Type: application/json\r\n\r\n" + content
-
-    async def send(self, request: bytes) -> bytes:
-        """The answer's body.
-
-        Raises:
-            BenchError: any status but 200.
-        """
-        self._writer.write(request)
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        length = next(int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:")
-        body = await self._reader.readexactly(length)
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise BenchError(f"The gateway answered {head.splitlines()[0].decode()}: {body[:300].decode()}")
-        return body
-
-    async def aclose(self) -> None:
-        self._writer.close()
-        await self._writer.wait_closed()
-
-
 async def embedding_of(http: Connection, query: str) -> Vectors:
     """The query's vector as the gateway has it, float32 [dim]; from now on it is remembered."""
     body = {"model": "default", "input": query, "encoding_format": "base64"}
@@ -133,27 +88,6 @@ async def hits_counted(http: Connection) -> float:
     text = (await http.send(http.request("GET", "/metrics"))).decode()
     name = 'vitrine_embedding_cache_requests_total{kind="text",outcome="hit"}'
     return next(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name))
-
-
-def bare_search(client: AsyncMilvusClient, collection: CollectionInfo, vector: Vectors, limit: int) -> Call:
-    """The same search by pymilvus's own client."""
-    fields = [ID, TITLE, GROUP, IMAGE_PATH, *(field.name for field in collection.fields)]
-    params = {"metric_type": "IP", "params": collection.index.search_params({}, limit=limit)}
-    data = [vector.tolist()]
-
-    async def search() -> object:
-        return await client.search(
-            collection.name,
-            data=data,
-            anns_field=EMBEDDING,
-            limit=limit,
-            output_fields=fields,
-            search_params=params,
-            consistency_level="Bounded",
-            timeout=CALL_TIMEOUT_S,
-        )
-
-    return search
 
 
 async def measure(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
@@ -206,14 +140,14 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> Report:
         client = AsyncMilvusClient(uri=settings.milvus.uri, token=settings.milvus.token.get_secret_value())
         stack.push_async_callback(client.close)
         vector = await embedding_of(http, arguments.query)
-        searcher = VectorSearcher(milvus)
+        searcher, bare = VectorSearcher(milvus), bare_search(client, collection, limit)
         search = http.request(
             "POST", f"/v1/collections/{arguments.collection}/search", {"query": arguments.query, "limit": limit}
         )
         livez = http.request("GET", "/livez")
         calls: dict[str, Call] = {
             SEARCH: lambda: http.send(search),
-            MILVUS["pymilvus"]: bare_search(client, collection, vector, limit),
+            MILVUS["pymilvus"]: lambda: bare(vector),
             MILVUS["own"]: lambda: searcher.search(
                 collection.name,
                 vector,

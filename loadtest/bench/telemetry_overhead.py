@@ -36,8 +36,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import uvloop
+from http_connection import BenchError, Connection
 from own_stack import cpu_seconds, own_stack
-from repeated_query import BenchError, Connection
 
 from vitrine.domain import CatalogueItem, EmbeddedItem
 from vitrine.embedding.contract import ModelContract
