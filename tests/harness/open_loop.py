@@ -46,12 +46,14 @@ class Asked:
         at: when it was due, of time.monotonic().
         form: what was asked, over which kind of connection.
         latency_ms: from then to the last byte of its answer, or to its failure.
+        late_ms: of these, until it was sent; a caller that has no core to run on is late.
         outcome: the status (of several searches the worst one), or the name of the client's exception.
     """
 
     at: float
     form: str
     latency_ms: float
+    late_ms: float
     outcome: str
 
     @property
@@ -109,12 +111,13 @@ class OpenLoop:
     async def _ask(self, client: httpx.AsyncClient, due: float, connection: str) -> None:
         form, method, path, body = self._request()
         self.sent += 1
+        late_ms = (time.monotonic() - due) * 1000
         try:
             outcome = _worst(await client.request(method, path, json=body))
         except httpx.HTTPError as error:
             outcome = type(error).__name__
         latency_ms = (time.monotonic() - due) * 1000
-        self.asked.append(Asked(due, f"{form}, {connection}", latency_ms, outcome))
+        self.asked.append(Asked(due, f"{form}, {connection}", latency_ms, late_ms, outcome))
 
     def _request(self) -> tuple[str, str, str, Any]:
         """Form, method, path and body of a query that nobody has asked before."""
