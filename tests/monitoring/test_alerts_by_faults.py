@@ -3,23 +3,22 @@
 The stack's own Prometheus has the chart's rules with all their time divided by `FACTOR`: what takes five minutes in
 production takes five seconds here. Thresholds are untouched. The tests run in this order, on one stack: each leaves it
 well, and waits for silence.
+
+On a busy machine searches may really be slow, and the alerts of latency are right then. They may be there exactly where
+the callers' own clocks say so (tests/monitoring/callers.py), and nowhere else.
 """
 
 import asyncio
 import json
 import os
 import signal
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
-import httpx
 import pytest
 
 from tests.fixtures.command_line import CommandLine
@@ -29,6 +28,7 @@ from tests.fixtures.serving import eventually
 from tests.fixtures.shop import Shop, product_ids
 from tests.fixtures.stack import settings_on_free_ports
 from tests.harness.compressed import write_compressed
+from tests.monitoring.callers import Load, Waits
 from tests.monitoring.rules_folder import MONITORING, RECORDING_FILES, rules_of
 from tests.monitoring.watching import Watching
 from vitrine.embedding.contract import ModelContract
@@ -46,7 +46,7 @@ PERMITS: Final = 2
 SILENCE_S: Final = 90.0
 FIRING_S: Final = 60.0
 CALM_S: Final = 10.0
-TIMEOUT_MS: Final = 500
+RECENT_S: Final = 10.0
 
 OBJECTIVES: Final = ("SearchErrorBudgetBurn", "SearchLatency250BudgetBurn", "SearchLatency50BudgetBurn")
 REMEMBERED: Final = frozenset(f"{name} {burn}" for name in OBJECTIVES for burn in ("6", "3", "1"))
@@ -79,45 +79,6 @@ KILLED_MILVUS: Final = Expected(
 OTHER_MODEL: Final = Expected(NOT_READY | {"ContractMismatch"})
 
 
-class Load:
-    """Searches by threads that each ask again and again, for as long as the context lasts.
-
-    Args:
-        url: of the gateway.
-        threads: at once.
-        pause_s: of each between two searches.
-    """
-
-    _numbers = count()
-
-    def __init__(self, url: str, threads: int = 1, pause_s: float = 0.06) -> None:
-        self.statuses: Counter[int] = Counter()
-        self._url = url
-        self._pause_s = pause_s
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
-
-    def _ask(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=10) as http:
-            while not self._over.wait(self._pause_s):
-                body = {"query": f"red dress {next(self._numbers)}", "timeout_ms": TIMEOUT_MS}
-                try:
-                    status = http.post(f"/v1/collections/{ALIAS}/search", json=body).status_code
-                except httpx.TransportError:
-                    status = 0  # the stack is brought down at the end
-                self.statuses[status] += 1
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-
 @dataclass(frozen=True)
 class Watched:
     """The stack under a light load, and its Prometheus."""
@@ -125,6 +86,7 @@ class Watched:
     vitrine: CommandLine
     prometheus: Watching
     load: Load
+    waits: Waits
 
     @property
     def settings(self) -> Settings:
@@ -132,10 +94,14 @@ class Watched:
 
     def wait_silent(self, remembered: frozenset[str] = REMEMBERED) -> None:
         """Until nothing is pending or firing, but for what remembers longer."""
+
+        def active() -> set[str]:
+            return self.prometheus.active(but=remembered | self.waits.slow(time.time() - RECENT_S))
+
         try:
-            eventually("silence", lambda: not self.prometheus.active(but=remembered), SILENCE_S)
+            eventually("silence", lambda: not active(), SILENCE_S)
         except pytest.fail.Exception:
-            pytest.fail(f"still pending or firing: {self.prometheus.active(but=remembered)}")
+            pytest.fail(f"still pending or firing: {active()}")
 
     def wait_fired(self, since: float, names: frozenset[str]) -> None:
         """Until all of these fired."""
@@ -149,7 +115,8 @@ class Watched:
         """What there was from then until now is what is expected, and nothing else."""
         pending, fired = self.prometheus.seen("pending", since), self.prometheus.seen("firing", since)
         assert expected.fires - fired == set(), "did not fire"
-        assert fired - expected.fires - expected.may - REMEMBERED == set(), "fired, and should not have"
+        others = fired - expected.fires - expected.may - REMEMBERED
+        assert others - self.waits.slow(since) == set(), "fired, and should not have"
         assert expected.fires - pending == set(), "fired without having been pending"
 
     @contextmanager
@@ -196,8 +163,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory, model_repository: Path) ->
         vitrine.up()
         indexing.index(shop.write(), ALIAS)
         gateway, prometheus = vitrine.service("gateway").address, vitrine.service("prometheus").address
-        with Watching(prometheus) as watching, Load(gateway) as load:
-            yield Watched(vitrine, watching, load)
+        waits = Waits(FACTOR)
+        with Watching(prometheus) as watching, Load(gateway, ALIAS, waits) as load:
+            yield Watched(vitrine, watching, load, waits)
     finally:
         indexing.close()
         vitrine("down")
@@ -210,10 +178,12 @@ def test_a_stack_that_is_well_has_every_figure_and_no_alert(watched: Watched) ->
     watched.wait_silent(remembered=frozenset())
     since = time.time()
     time.sleep(CALM_S)
-    assert prometheus.targets() == {"vitrine-gateway": "up", "vitrine-triton": "up", "milvus": "up"}
+    jobs = {"vitrine-gateway", "vitrine-triton", "milvus"}
+    # One scrape may come too late on a busy machine.
+    eventually("all three are scraped", lambda: prometheus.targets() == dict.fromkeys(jobs, "up"), CALM_S)
+    eventually("every recording rule still has a value", lambda: not names - prometheus.recorded(), CALM_S)
     assert set(prometheus.rules().values()) == {"ok"}
-    assert names - prometheus.recorded() == set()
-    assert prometheus.seen("firing", since) == set()
+    assert prometheus.seen("firing", since) - watched.waits.slow(since) == set()
     assert watched.load.statuses[200] > CALM_S
 
 
@@ -226,11 +196,14 @@ def test_status_shows_the_objectives(watched: Watched) -> None:
     assert 0 <= standings["latency250"]["good"]["1h"] <= 1
     assert objectives["searches_per_s"] > 0
     assert objectives["recall"] == pytest.approx(1, abs=0.1)
-    assert [one for one in objectives["alerts"] if one["state"] == "firing"] == []
+    slow = {identity.partition(" ")[0] for identity in watched.waits.slow(time.time() - RECENT_S)}
+    assert {one["name"] for one in objectives["alerts"] if one["state"] == "firing"} - slow == set()
 
 
 def test_overload_is_shedding(watched: Watched) -> None:
-    with watched.fault(OVERLOAD) as since, Load(watched.vitrine.service("gateway").address, 4 * PERMITS, 0.02) as burst:
+    gateway = watched.vitrine.service("gateway").address
+    burst = Load(gateway, ALIAS, watched.waits, threads=4 * PERMITS, pause_s=0.02)
+    with watched.fault(OVERLOAD) as since, burst:
         watched.wait_fired(since, OVERLOAD.fires)
         assert burst.statuses[503]
         assert burst.statuses[200]
