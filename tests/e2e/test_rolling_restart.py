@@ -7,6 +7,7 @@ every second, the delay with which proxies learn of endpoints from 1-3 s to 0.5-
 import asyncio
 import itertools
 import json
+import signal
 import socket
 import struct
 import time
@@ -150,13 +151,15 @@ def test_frozen_dependencies_neither_cost_an_answer_nor_hold_up_the_end(
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("after_s", [0.2, 1.0, 2.5])
+@pytest.mark.parametrize("after_s", [0.0, 1.0, 2.5])
 def test_a_signal_during_the_start_ends_it_with_frozen_dependencies_too(
     stack: RunningStack, tmp_path: Path, after_s: float
 ) -> None:
     with frozen(stack, "triton", "milvus"):
         gateway = RunningGateway(stack.settings, tmp_path / "log")
         try:
+            # Until then it is the interpreter that starts, which on a busy machine may take a while.
+            eventually("it hears SIGTERM", lambda: hears_sigterm(gateway))
             time.sleep(after_s)
             gateway.terminate()
             assert ended_within(gateway, SOON_S) == 0
@@ -169,6 +172,13 @@ def head_of(body: bytes) -> bytes:
     """Of a search, such that nothing is shared with a client's pool."""
     head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode()
+
+
+def hears_sigterm(gateway: RunningGateway) -> bool:
+    """Whether its process does something of its own about SIGTERM."""
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text(encoding="ascii")
+    (caught,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def in_flight(gateway: RunningGateway) -> float:
