@@ -78,7 +78,7 @@ class Load:
     _numbers = count()
 
     def __init__(
-        self, url: str, alias: str, waits: Waits, *, threads: int = 1, pause_s: float = 0.06, timeout_ms: int = 1000
+        self, url: str, alias: str, waits: Waits, *, threads: int = 1, pause_s: float = 0.06, timeout_ms: int = 2000
     ) -> None:
         self.statuses: Counter[int] = Counter()
         self._url = url
