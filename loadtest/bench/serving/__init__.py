@@ -1,0 +1,1 @@
+"""`make bench`: what one text query costs, by the usual recipe, by each engine alone, and by the gateway."""

@@ -1,0 +1,125 @@
+"""Everything that a run needs and that is kept between runs: models, vectors, collections."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from loadtest.bench.local_milvus import LocalMilvus
+from loadtest.bench.serving.building import Models
+from loadtest.bench.serving.collections import RECIPE, build_recipe, build_served, release, served
+from loadtest.bench.serving.sizes import LARGE_ROWS, PRECISIONS, Size
+from loadtest.bench.serving.stack import triton_running
+from loadtest.bench.serving.texts import short_texts
+from loadtest.bench.serving.vectors import Products, kept_products
+from vitrine.domain import Deadline, Vectors
+from vitrine.embedding.contract import ModelContract
+from vitrine.embedding.encoder import open_encoder
+from vitrine.settings import LocalSettings, MilvusSettings, ModelSettings, Settings, TritonSettings
+from vitrine.tuning.queries import text_queries
+
+MILLION: Final = "million"
+"""In place of a precision: the larger collection, which the gateways of reduced precision search."""
+_EMBED_S: Final = 600.0
+_BUILD_S: Final = 3_600.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is there once everything is built.
+
+    Args:
+        folder: of the size.
+        models: checkpoint and repositories.
+        contracts: by precision.
+        texts: all different ones; the first `size.texts` of them are timed one by one.
+        text_vectors: of those, float32 [n, dim] by precision.
+        products: that are searched.
+        larger: of the million, where it is asked for.
+    """
+
+    folder: Path
+    models: Models
+    contracts: dict[str, ModelContract]
+    texts: list[str]
+    text_vectors: dict[str, Vectors]
+    products: Products
+    larger: Products | None
+
+
+def prepare(size: Size, folder: Path, python: Path, engines: Path, *, large: bool) -> Prepared:
+    """Builds what is missing below `folder`.
+
+    Raises:
+        BenchError: the environment with torch is missing.
+        SystemExit: an engine does not start.
+    """
+    own = folder.absolute() / size.name
+    models = Models(own / "models", python)
+    contracts = models.build(size)
+    texts = short_texts(size.log_texts)
+    vectors = {
+        precision: _embedded(models.repository(precision), contract, texts[: size.texts], engines, own)
+        for precision, contract in contracts.items()
+    }
+    products = kept_products(own / "products", size.rows, vectors[PRECISIONS[0]])
+    larger = kept_products(own / MILLION, LARGE_ROWS, vectors[PRECISIONS[0]]) if large else None
+    prepared = Prepared(own, models, contracts, texts, vectors, products, larger)
+    _build_collections(prepared, size, engines)
+    return prepared
+
+
+def _embedded(repository: Path, contract: ModelContract, texts: list[str], engines: Path, folder: Path) -> Vectors:
+    """By a running Triton, as everything else here gets them; kept by the model's fingerprint."""
+    kept = folder / "texts" / f"{contract.fingerprint[:16]}.npy"
+    if not kept.is_file():
+        print(f"Embedding {len(texts)} texts in {contract.precision}", flush=True)
+        with triton_running(repository, engines, folder / "preparing") as (local, _):
+            vectors = asyncio.run(_ask(repository, local, texts))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, vectors)
+    return np.asarray(np.load(kept), np.float32)
+
+
+async def _ask(repository: Path, local: LocalSettings, texts: list[str]) -> Vectors:
+    settings = Settings(
+        model=ModelSettings(repository=repository),
+        triton=TritonSettings(url=f"127.0.0.1:{local.triton_grpc_port}", timeout_s=60.0),
+    )
+    async with open_encoder(settings) as encoder:
+        return (await text_queries(encoder, texts, Deadline.after(_EMBED_S))).vectors
+
+
+def _build_collections(prepared: Prepared, size: Size, engines: Path) -> None:
+    """Each is noted when it is finished; what is not noted is built from the start."""
+    wanted = [RECIPE, *map(served, PRECISIONS), *([served(MILLION)] if prepared.larger is not None else [])]
+    notes = prepared.folder / "built"
+    notes.mkdir(exist_ok=True)
+    missing = [name for name in wanted if not (notes / name).is_file()]
+    if not missing:
+        return
+    milvus = LocalMilvus(engines.absolute(), prepared.folder / "milvus-state")
+    milvus.start()
+    try:
+        settings = MilvusSettings(uri=milvus.uri, admin_timeout_s=_BUILD_S)
+        for name in missing:
+            print(f"Building the collection {name}", flush=True)
+            _build(name, prepared, size, settings)
+            asyncio.run(release(settings, wanted))
+            (notes / name).touch()
+    finally:
+        milvus.stop()
+
+
+def _build(name: str, prepared: Prepared, size: Size, settings: MilvusSettings) -> None:
+    if name == RECIPE:
+        build_recipe(settings.uri, prepared.products.vectors, size.nlist)
+    elif prepared.larger is not None and name == served(MILLION):
+        contract = prepared.contracts[PRECISIONS[-1]]
+        asyncio.run(build_served(settings, MILLION, contract, prepared.larger.vectors))
+    else:
+        precision = next(one for one in PRECISIONS if served(one) == name)
+        contract = prepared.contracts[precision]
+        asyncio.run(build_served(settings, precision, contract, prepared.products.vectors))

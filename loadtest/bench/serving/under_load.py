@@ -1,0 +1,97 @@
+"""Load of a fixed number of callers, each of whom asks again as soon as there is an answer."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from loadtest.bench.serving.in_turns import without_collector
+from loadtest.bench.serving.processes import Processes, Spent
+from loadtest.bench.serving.systems import Call, System
+
+WARM_SHARE: Final = 0.2
+"""Of a slice's length, asked before it and not counted: batches find their size."""
+PATIENCE_S: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A stretch of load on one system.
+
+    Args:
+        callers: at once.
+        latencies_s: of the calls that began and ended in it, float64 [n].
+        spent: by process, and how long it was.
+    """
+
+    callers: int
+    latencies_s: npt.NDArray[np.float64]
+    spent: Spent
+
+    @property
+    def per_s(self) -> float:
+        """Answers a second."""
+        return len(self.latencies_s) / self.spent.elapsed_s
+
+
+Asked = dict[str, Iterator[int]]
+"""By system, the rows to ask from here on: a log is gone through once, over all slices."""
+
+
+def rows_of(systems: Sequence[System]) -> Asked:
+    """Every system at the start of its rows."""
+    return {system.name: itertools.cycle(system.rows.tolist()) for system in systems}
+
+
+async def load_in_turns(
+    systems: Sequence[System],
+    levels: Sequence[int],
+    slices: int,
+    slice_s: float,
+    processes: Processes,
+    asked: Asked,
+    tell: Callable[[str], None],
+) -> dict[str, list[Slice]]:
+    """Slices of every system at every number of callers that it takes; who begins changes from turn to turn."""
+    found: dict[str, list[Slice]] = {system.name: [] for system in systems}
+    for callers in levels:
+        loaded = [system for system in systems if callers <= system.most_callers]
+        for number in range(slices if loaded else 0):
+            for step in range(len(loaded)):
+                system = loaded[(number + step) % len(loaded)]
+                found[system.name].append(await _slice(system, callers, slice_s, processes, asked[system.name]))
+            rates = ", ".join(f"{system.name} {found[system.name][-1].per_s:.0f}/s" for system in loaded)
+            tell(f"{callers} callers, slice {number + 1} of {slices}: {rates}")
+    return found
+
+
+async def _slice(system: System, callers: int, seconds: float, processes: Processes, rows: Iterator[int]) -> Slice:
+    async with AsyncExitStack() as stack:
+        calls = [await stack.enter_async_context(system.caller()) for _ in range(callers)]
+        await _run(calls, rows, seconds * WARM_SHARE, system)
+        with without_collector(), processes.counting() as spent:
+            latencies = await _run(calls, rows, seconds, system)
+    return Slice(callers, latencies, spent)
+
+
+async def _run(calls: Sequence[Call], rows: Iterator[int], seconds: float, system: System) -> npt.NDArray[np.float64]:
+    """Seconds of every call; the last ones end a little after the time is up."""
+    latencies: list[float] = []
+    until = time.perf_counter() + seconds
+
+    async def caller(call: Call) -> None:
+        while (began := time.perf_counter()) < until:
+            answer = await call(next(rows))
+            spent = time.perf_counter() - began
+            latencies.append(spent if system.seconds_in is None else system.seconds_in(answer))
+
+    async with asyncio.timeout(seconds + PATIENCE_S), asyncio.TaskGroup() as group:
+        for call in calls:
+            group.create_task(caller(call))
+    return np.array(latencies)
