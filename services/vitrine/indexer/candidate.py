@@ -10,10 +10,12 @@ from dataclasses import replace
 from vitrine.errors import ContractMismatch, InvalidInput
 from vitrine.indexer.target import (
     CollectionDiffers,
+    CollectionInUse,
     Target,
     Wanted,
     make_collection,
     require_alias,
+    require_no_bulk_files,
     require_same,
     version_of,
 )
@@ -21,12 +23,6 @@ from vitrine.vectorstore.admin import CollectionAdmin, Progress
 from vitrine.vectorstore.collection import CollectionInfo
 
 _log = logging.getLogger(__name__)
-
-
-class CollectionInUse(InvalidInput):
-    """The collection named serves an alias, or is what a rollback would go back to."""
-
-    code = "collection_in_use"
 
 
 async def open_candidate(admin: CollectionAdmin, wanted: Wanted, name: str, on_progress: Progress) -> Target:
@@ -70,6 +66,7 @@ async def _named(admin: CollectionAdmin, wanted: Wanted, name: str) -> Collectio
         return None
     await _require_unused(admin, wanted, info)
     require_same(info, wanted)
+    require_no_bulk_files(info)
     return info
 
 

@@ -31,6 +31,12 @@ class CollectionDiffers(InvalidInput):
     code = "collection_differs"
 
 
+class CollectionInUse(InvalidInput):
+    """The collection named serves an alias, is what a rollback would go back to, or is filled by a bulk import."""
+
+    code = "collection_in_use"
+
+
 class IndexIncomplete(VitrineError):
     """Milvus holds fewer products than it acknowledged."""
 
@@ -74,6 +80,7 @@ async def open_target(admin: CollectionAdmin, wanted: Wanted, on_progress: Progr
     Raises:
         ContractMismatch: the alias' collection was built with another model.
         CollectionDiffers: or with other fields or another index.
+        CollectionInUse: or a bulk import into it was not finished.
         InvalidInput: the name is none, or belongs to something that is no alias.
         VectorStoreUnavailable, DeadlineExceeded
     """
@@ -82,6 +89,7 @@ async def open_target(admin: CollectionAdmin, wanted: Wanted, on_progress: Progr
     if live is not None:
         info = await admin.describe(live)
         require_same(info, wanted)
+        require_no_bulk_files(info)
         if not info.loaded:
             await admin.load(info.name, on_progress=on_progress)
         return Target(info, live=True)
@@ -124,6 +132,16 @@ def require_same(info: CollectionInfo, wanted: Wanted) -> None:
         raise CollectionDiffers(
             f"Collection {info.name} has the index {_index_text(info.index)}, not {_index_text(wanted.index)}. "
             "Leave --index out to refill it, or build another one beside it with --new.",
+            collection=info.name,
+        )
+
+
+def require_no_bulk_files(info: CollectionInfo) -> None:
+    """Raises CollectionInUse: Milvus may still import files into it, whose ids it compares with none that are there."""
+    if info.awaits_bulk_files:
+        raise CollectionInUse(
+            f"A bulk import into {info.name} was begun and not finished. Run `vitrine bulk import` with the same files "
+            "to its end first, or build another collection with --new.",
             collection=info.name,
         )
 

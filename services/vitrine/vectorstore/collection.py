@@ -155,6 +155,11 @@ class CollectionInfo:
         """Whether its creation finished."""
         return self.build_id != ""
 
+    @property
+    def awaits_bulk_files(self) -> bool:
+        """Whether a bulk import into it was begun and not finished: files may arrive that would double its ids."""
+        return self.bulk_source != "" and self.lineage.finished_at is None and self.lineage.rows == 0
+
 
 def valid_collection_name(name: str) -> bool:
     """Whether a collection or alias can have the name."""

@@ -22,26 +22,31 @@ from vitrine.domain import Deadline
 from vitrine.indexer.backfill import KeptEmbeddings
 from vitrine.indexer.bulk.against import compare_with_collection
 from vitrine.indexer.bulk.checking import check_bulk_files
-from vitrine.indexer.bulk.destination import CollectionNotEmpty
+from vitrine.indexer.bulk.destination import CollectionNotEmpty, open_destination
 from vitrine.indexer.bulk.embedding import EmbedRequest, run_bulk_embed
 from vitrine.indexer.bulk.feeding import BulkImportFailed
 from vitrine.indexer.bulk.importing import ImportRequest, run_bulk_import
 from vitrine.indexer.bulk.manifest import BulkFilesInvalid, Manifest
 from vitrine.indexer.bulk.outcome import ImportReport
 from vitrine.indexer.bulk.writing import WriteRequest, write_bulk_files
+from vitrine.indexer.candidate import open_candidate
 from vitrine.indexer.display import LineDisplay
 from vitrine.indexer.shards.sharding import Shard
+from vitrine.indexer.target import CollectionInUse, Wanted, open_target
 from vitrine.local.gateway import environment_of
 from vitrine.settings import LocalSettings, MilvusSettings, ModelSettings, Settings
 from vitrine.vectorstore.admin import CollectionAdmin
-from vitrine.vectorstore.bulk_import import JobState
+from vitrine.vectorstore.bulk_import import JobState, bulk_importer
+from vitrine.vectorstore.collection import CollectionSpec
 from vitrine.vectorstore.columns import cut
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.index_params import Flat
+from vitrine.vectorstore.lineage import Lineage, now
 from vitrine.vectorstore.searcher import VectorSearcher
 
 ROWS = 500
 ALIAS = "bulk_shop"
+WANTED = Wanted(ALIAS, HEADER.dimension, FIELDS, None, HEADER.fingerprint, HEADER.model, HEADER.group_name)
 
 
 def quiet(_what: str, _share: float) -> None:
@@ -221,12 +226,38 @@ async def test_a_killed_import_goes_on_and_moves_no_alias(
         patch.setattr("vitrine.indexer.bulk.writing._CHUNK_ROWS", 250)
         write_bulk_files(kept, WriteRequest(tmp_path / "bulk", file_bytes=1_000), quiet)
     _kill_while_it_imports(bulk_settings, tmp_path / "bulk", tmp_path / "log")
+    # Upserts would be doubled by files that are still to come.
+    with pytest.raises(CollectionInUse, match="bulk import"):
+        await open_candidate(bulk_shelf.admin, WANTED, f"{ALIAS}_v2", quiet)
     report = await do_import(bulk_settings, tmp_path / "bulk", publish=True, compare_ids=True)
     assert report.failure is None, report.failure
     assert (report.collection, report.counted, report.published) == (f"{ALIAS}_v2", ROWS, False)
     assert await names(bulk_shelf, f"{ALIAS}_v") == [f"{ALIAS}_v1", f"{ALIAS}_v2"]
     assert (await bulk_shelf.info(ALIAS)).name == imported.collection
     assert (await bulk_shelf.info(report.collection)).lineage.finished_at is not None
+    for _ in range(2):  # an index run goes over it afterwards, and on after a kill
+        assert (await open_candidate(bulk_shelf.admin, WANTED, report.collection, quiet)).candidate
+
+
+async def test_a_killed_import_into_an_emptied_collection_is_not_taken_for_done(
+    imported: ImportReport, files: Path, connection: MilvusConnection, bulk_shelf: Shelf
+) -> None:
+    admin, name, alias = bulk_shelf.admin, "bulk_emptied", "bulk_emptied_alias"
+    wanted = replace(WANTED, alias=alias)
+    await admin.create(
+        CollectionSpec(name, HEADER.dimension, FIELDS, Flat(), HEADER.fingerprint, HEADER.model, alias=alias)
+    )
+    await admin.record_lineage(name, Lineage(alias=alias, finished_at=now(), rows=3))
+    async with bulk_importer(connection) as importer:
+        for _ in range(2):  # the first one ends before it gives Milvus a file
+            destination = await open_destination(admin, importer, wanted, Manifest.read_from(files), name, quiet)
+            assert not destination.finished
+    await admin.point_alias(alias, name)
+    try:
+        with pytest.raises(CollectionInUse, match="bulk import"):
+            await open_target(admin, wanted, quiet)
+    finally:
+        await admin.remove_alias(alias)
 
 
 def _kill_while_it_imports(settings: Settings, folder: Path, log: Path) -> None:

@@ -14,6 +14,7 @@ from vitrine.vectorstore.collection import (
     valid_collection_name,
 )
 from vitrine.vectorstore.index_params import Hnsw, IvfPq
+from vitrine.vectorstore.lineage import Lineage
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -56,6 +57,22 @@ def test_the_name_of_a_group_column_is_limited(spec: CollectionSpec) -> None:
 
 def test_a_collection_without_build_id_is_half_made(spec: CollectionSpec) -> None:
     assert not info_from(described(spec), rows=0, loaded=False).complete
+
+
+@pytest.mark.parametrize(
+    ("source", "lineage", "awaits"),
+    [
+        ("", Lineage("products"), False),
+        ("d" * 64, Lineage("products"), True),
+        ("d" * 64, Lineage("products", finished_at=NOW, rows=3), False),
+        ("d" * 64, Lineage("products", rows=3), False),  # finished once, and gone over again by a run since
+    ],
+)
+def test_a_collection_awaits_bulk_files_until_its_import_was_finished(
+    spec: CollectionSpec, source: str, lineage: Lineage, awaits: bool
+) -> None:
+    found = described(spec, vitrine_bulk_source=source, vitrine_lineage=lineage.as_text())
+    assert info_from(found, rows=0, loaded=False).awaits_bulk_files is awaits
 
 
 @pytest.mark.parametrize("missing", ["vitrine_fields", "vitrine_index", "vitrine_fingerprint", "vitrine_created_at"])

@@ -78,6 +78,9 @@ async def open_destination(
     if found is None or not await admin.exists(name):
         found = await make_collection(admin, wanted, name, on_progress, bulk_source=manifest.digest)
     else:
+        # An empty collection that was finished once: first, so that this import is never taken for the one that did it.
+        found = replace(found, lineage=replace(found.lineage, finished_at=None, rows=0))
+        await admin.record_lineage(name, found.lineage)
         await admin.record_bulk_source(name, manifest.digest)
     if not found.aliases:
         # Segments are taken into memory once, with their index, when all are there.
