@@ -95,3 +95,20 @@ async def test_rows_left_over_by_a_lost_ledger_can_be_pruned(shrinking: Shrinkin
     database = sqlite3.connect(shrinking.ledger)
     assert database.execute("SELECT how, complete FROM runs").fetchall() == [("done", 1)] * 2
     database.close()
+
+
+async def test_what_kept_embeddings_bring_back_is_pruned_from_a_candidate_without_embedding_anything(
+    shop: Shop, indexing: Indexing, shelf: Shelf, tmp_path: Path
+) -> None:
+    alias, candidate, kept = "pruned_kept", "pruned_kept_next", tmp_path / "kept"
+    for product_id in IDS:
+        shop.add(product_id)
+    indexing.index(shop.write(), alias, "--keep-embeddings", kept)
+    shop.lines = shop.lines[1:]
+    shop.write()
+    filled = indexing.run("--from-embeddings", kept, "--collection", alias, "--into", candidate, "--index", "flat")
+    assert filled.status == 0, filled.stderr
+    assert await shelf.ids(candidate) == IDS
+    summary = indexing.index(shop.folder, alias, "--into", candidate, "--prune").summary
+    assert (summary["written"], summary["unchanged"], summary["deleted"]) == (0, 29, 1)
+    assert await shelf.ids(candidate) == IDS[1:]
