@@ -36,11 +36,12 @@ SEEN_WITHIN_S = 1.5
 
 @dataclass
 class Answers:
-    """What shoppers were told: when each asked, and which collection answered."""
+    """What shoppers were told: when each asked, and which collection answered; and at what rate they asked."""
 
     alias: str
     seen: list[tuple[float, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    asked_per_s: float = 0.0
 
     def take(self, began: float, status: int, told: dict[str, Any]) -> None:
         """An answer to one search."""
@@ -85,6 +86,7 @@ async def shoppers(gateway: RunningGateway, alias: str) -> AsyncIterator[Answers
             asked.append(asyncio.create_task(ask(client, answers, number)))
             number += 1
             await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
+        answers.asked_per_s = number / (time.monotonic() - began)
 
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
         sending = asyncio.create_task(send(client))
@@ -148,6 +150,7 @@ async def test_shoppers_notice_neither_promotion_nor_rollback(editions: Editions
         back = time.monotonic()
         await asyncio.sleep(SEEN_WITHIN_S + 0.5)
     assert answers.faults == []
+    assert answers.asked_per_s >= 0.95 * RATE
     assert len(answers.seen) >= RATE * 5, "too few searches to tell anything"
     assert {collection for _, collection in answers.seen} == {live, good}
     assert {name for began, name in answers.seen if moved + SEEN_WITHIN_S < began < returning} == {good}
