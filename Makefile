@@ -14,6 +14,8 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 CASES ?= 40
 ROWS ?= 10000
+# Of `make bench`: full, large (and a million vectors) or quick (whether it works, not how fast).
+BENCH ?= full
 KILLS ?= 20
 SEED ?= 7
 # Test files are shared out among so many processes, each with a Triton and a Milvus of its own.
@@ -88,6 +90,11 @@ contract: $(VENV)/.dev $(ENGINES)/.installed ## The API against its own OpenAPI 
 .PHONY: converge
 converge: $(VENV)/.dev $(ENGINES)/.installed ## Index a planted catalogue of ROWS=10000 with KILLS=20 times kill -9 (SEED=7); it must end exact
 	@$(BIN)/python -m tests.harness.converge --rows $(ROWS) --kills $(KILLS) --seed $(SEED)
+
+.PHONY: bench
+bench: $(VENV)/.runtime $(ENGINES)/.installed $(EXPORT_VENV)/.installed ## A query's latency, throughput and cost beside the usual recipe's (BENCH=full|large|quick); keeps .bench/
+	@# gRPC's handlers of forks stand in the way of starting the engines.
+	@GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m loadtest.bench.serving --size $(BENCH) --python $(EXPORT_VENV)/bin/python --engines $(ENGINES)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, types, import directions
