@@ -23,6 +23,15 @@ TEST_PROCESSES ?= 2
 # Of the demo catalogue that `make test-pods` has indexed.
 PRODUCTS ?= 240
 
+# A load test (docs/load-testing.md). Without HOST it has a stack of its own; with HOST the key is in VITRINE_API_KEY.
+HOST ?=
+SHAPE ?= smoke
+RATE ?=
+DURATION ?=
+WORKERS ?= 0
+OUTPUT ?= loadtest-report
+LOADTEST_ARGS ?=
+
 # Deploying. dev: a laptop's cluster. production: VALUES and MILVUS_VALUES name files of your own (docs/kubernetes.md).
 ENV ?= dev
 VALUES ?= $(if $(filter dev,$(ENV)),helm/vitrine/examples/dev.yaml)
@@ -96,6 +105,11 @@ bench: $(VENV)/.runtime $(ENGINES)/.installed $(EXPORT_VENV)/.installed ## A que
 	@# gRPC's handlers of forks stand in the way of starting the engines.
 	@GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m loadtest.bench.serving --size $(BENCH) --python $(EXPORT_VENV)/bin/python --engines $(ENGINES)
 
+.PHONY: loadtest
+loadtest: $(VENV)/.loadtest $(if $(HOST),,$(ENGINES)/.installed) ## Load a gateway: HOST=http://..., or a stack of its own (SHAPE=smoke|average|step|spike|soak, RATE, DURATION)
+	@$(BIN)/python -m loadtest $(if $(HOST),--host "$(HOST)" --allow-remote) --shape "$(SHAPE)" $(if $(RATE),--rate "$(RATE)") \
+	    $(if $(DURATION),--duration "$(DURATION)") --workers "$(WORKERS)" --output "$(OUTPUT)" $(LOADTEST_ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, types, import directions
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -110,9 +124,9 @@ format: $(VENV)/.dev ## Format the sources
 
 ##@ Deploy (ENV=dev or ENV=production; see docs/kubernetes.md)
 .PHONY: images
-images: ## Build the images of gateway, indexer and models (BASE=IMAGE@sha256:..., REGISTRY, TAG, BUILDER=docker|podman|buildah)
+images: ## Build the images of gateway, indexer, load test and models (BASE=IMAGE@sha256:..., REGISTRY, TAG, BUILDER=docker|podman|buildah)
 	@case "$(BASE)" in *@sha256:*|localhost/*) ;; *) echo "BASE must name an image with Python by its digest, such as python:3.12-slim@sha256:... (docs/kubernetes.md)" >&2; exit 2 ;; esac
-	@for target in gateway indexer; do \
+	@for target in gateway indexer loadtest; do \
 	    $(BUILDER) build $(BUILD_ARGS) --file services/Dockerfile --target $$target --build-arg BASE=$(BASE) \
 	        --build-arg VERSION=$(TAG) --build-arg REVISION=$$(git rev-parse HEAD) --tag $(call image,$$target) . ; \
 	done
@@ -210,6 +224,11 @@ $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt requirements/reference.txt
 	@echo "Installing the development tools into $(VENV)"
 	@$(BIN)/python $(INSTALL) --require-hashes -r requirements/dev.txt
 	@$(BIN)/python $(INSTALL) --require-hashes --no-deps -r requirements/reference.txt
+	@touch $@
+
+$(VENV)/.loadtest: $(VENV)/.runtime requirements/loadtest.txt
+	@echo "Installing Locust into $(VENV)"
+	@$(BIN)/python $(INSTALL) --require-hashes -r requirements/loadtest.txt
 	@touch $@
 
 $(ENGINES)/.installed: requirements/engines.txt

@@ -5,7 +5,6 @@
 Locust runs it: alone, as a master, or as one of its workers.
 """
 
-import logging
 import sys
 import time
 import uuid
@@ -14,10 +13,10 @@ from typing import Any, Final
 
 from locust import LoadTestShape, events
 from locust.env import Environment
-from locust.runners import LocalRunner, MasterRunner, Runner, WorkerRunner
+from locust.runners import MasterRunner, Runner, WorkerRunner
 
 from loadtest.arrivals import Share
-from loadtest.open_loop import OpenLoop
+from loadtest.open_loop import LEAD_S, OpenLoop
 from loadtest.options import Plan, add_options, require_host
 from loadtest.preflight import check_collections
 from loadtest.queries.log import QueryLog, read_queries
@@ -30,12 +29,12 @@ from loadtest.shopper import Shopper
 from loadtest.summary import Summary
 from loadtest.thresholds import check
 
-_PICTURES: Final = 32
+# Here, before Locust forks workers and connects them: a worker that draws does not answer its master.
+_PICTURES: Final = draw_pictures(16, seed=0)
 _BEGIN: Final = "begin"
 _SLACK_S: Final = 5.0
 _STATUS_BROKEN: Final = 1
 _STATUS_REFUSED: Final = 2
-_log = logging.getLogger("loadtest")
 
 
 class Course(LoadTestShape):
@@ -46,6 +45,7 @@ class Course(LoadTestShape):
         self.plan: Plan | None = None
         self.record = Record()
         self.begun_at: float | None = None
+        self.ended_at: float | None = None
 
     def tick(self) -> tuple[int, float] | None:
         """As many users as requests may be under way, until the last of them has had its answer."""
@@ -53,6 +53,12 @@ class Course(LoadTestShape):
         if self.begun_at is not None and self._is_over(time.monotonic() - self.begun_at, self.plan):
             return None
         return self.plan.in_flight, float(self.plan.in_flight)
+
+    def ran_s(self) -> float:
+        """How many seconds of the schedule were lived through."""
+        if self.begun_at is None or self.ended_at is None:
+            return 0.0
+        return self.ended_at - self.begun_at - LEAD_S
 
     def _is_over(self, second: float, plan: Plan) -> bool:
         # Users leave when the schedule is at its end; one that does not is in a request, which has a limit of its own.
@@ -79,9 +85,8 @@ def _add_options(parser: ArgumentParser) -> None:
 @events.init.add_listener
 def _prepare(environment: Environment, runner: Runner, **_: Any) -> None:
     """Wires this process: what is asked, who counts, and what begins it."""
-    pictures = draw_pictures(_PICTURES, seed=0) if not isinstance(runner, MasterRunner) else []
     if isinstance(runner, WorkerRunner):
-        _wire_worker(environment, runner, pictures)
+        _wire_worker(environment, runner)
         return
     try:
         plan = Plan.of(environment.parsed_options)
@@ -96,17 +101,18 @@ def _prepare(environment: Environment, runner: Runner, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         _wire_master(environment, runner, course)
     else:
-        _wire_alone(environment, course, plan, pictures)
+        _wire_alone(environment, course, plan)
+    events.test_stopping.add_listener(lambda **_: setattr(course, "ended_at", time.monotonic()))
     events.quitting.add_listener(lambda **_: _finish(environment, course, plan))
 
 
-def _wire_alone(environment: Environment, course: Course, plan: Plan, pictures: list[bytes]) -> None:
+def _wire_alone(environment: Environment, course: Course, plan: Plan) -> None:
     loop = _open(plan)
     course.record = loop.record
 
     def begin(**_: Any) -> None:
         course.begun_at = time.monotonic()
-        loop.begin(_shop(plan, pictures), Share())
+        loop.begin(_shop(plan), Share())
 
     environment.events.spawning_complete.add_listener(begin)
 
@@ -126,7 +132,7 @@ def _wire_master(environment: Environment, runner: MasterRunner, course: Course)
     environment.events.worker_report.add_listener(add)
 
 
-def _wire_worker(environment: Environment, runner: WorkerRunner, pictures: list[bytes]) -> None:
+def _wire_worker(environment: Environment, runner: WorkerRunner) -> None:
     loops: list[tuple[Plan, OpenLoop]] = []
 
     def prepare(**_: Any) -> None:
@@ -135,7 +141,7 @@ def _wire_worker(environment: Environment, runner: WorkerRunner, pictures: list[
 
     def begin(msg: Any, **_: Any) -> None:
         ((plan, loop),) = loops
-        loop.begin(_shop(plan, pictures), Share(msg.data["index"], msg.data["count"]))
+        loop.begin(_shop(plan), Share(msg.data["index"], msg.data["count"]))
 
     def tell(data: dict[str, Any], **_: Any) -> None:
         for _plan, loop in loops:
@@ -152,18 +158,19 @@ def _open(plan: Plan) -> OpenLoop:
     return loop
 
 
-def _shop(plan: Plan, pictures: list[bytes]) -> Shop:
-    return Shop(plan.collection, QueryLog(read_queries()), pictures, plan.scratch, plan.facets, plan.group_by)
+def _shop(plan: Plan) -> Shop:
+    return Shop(plan.collection, QueryLog(read_queries()), _PICTURES, plan.scratch, plan.facets, plan.group_by)
 
 
 def _finish(environment: Environment, course: Course, plan: Plan) -> None:
-    """Writes the report; the exit status says whether all thresholds held."""
-    summary = Summary(plan.stages, course.record, plan.thresholds.goodput_ms)
+    """Writes the report; the exit status says whether all thresholds held, and the last lines which did not."""
+    summary = Summary(plan.stages, course.record, plan.thresholds.goodput_ms, course.ran_s())
     checks = check(plan.thresholds, summary)
     runner = environment.runner
-    workers = 1 if isinstance(runner, LocalRunner) or runner is None else len(runner.clients)
+    workers = runner.worker_count if isinstance(runner, MasterRunner) else 1
     write_report(plan.output, plan.told(str(environment.host), workers), summary, checks)
-    print("\n".join(["", *report_lines(summary, checks)]))
     held = all(one.held for one in checks)
     environment.process_exit_code = 0 if held else _STATUS_BROKEN
-    print(f"\n{'All thresholds held' if held else 'Thresholds are broken'}. The report: {plan.output}")
+    verdict = f"{'All thresholds held' if held else 'Thresholds are broken'}. The report: {plan.output}"
+    # After Locust's own tables.
+    events.quit.add_listener(lambda **_: print("\n".join([*report_lines(summary, checks), "", verdict])))

@@ -82,10 +82,6 @@ class Record:
                 total.merge(tally)
         return total
 
-    def endpoints(self) -> list[str]:
-        """The names of all that was asked."""
-        return sorted({endpoint for _, endpoint in self.tallies})
-
     def merge(self, other: "Record") -> None:
         """Counts all of another one too."""
         for (stage, endpoint), tally in other.tallies.items():

@@ -40,7 +40,7 @@ def report_lines(summary: Summary, checks: Sequence[Check]) -> Iterator[str]:
         "stage", [(figures.stage.name, figures.tally) for figures in summary.stages], _stage_rates(summary)
     )
     yield ""
-    rows = [(name, summary.tally(endpoint=name)) for name in summary.record.endpoints()]
+    rows = [(name, summary.tally(endpoint=name)) for name in summary.endpoints()]
     yield from _table("endpoint", [*rows, ("all", summary.tally())])
     yield "Latencies in ms, of good answers, from when a request was due."
     if summary.record.errors:

@@ -46,7 +46,7 @@ class Shopper(FastHttpUser):
             concurrency=plan.in_flight, connection_timeout=plan.timeout_s, network_timeout=plan.timeout_s
         )
 
-    def wait_time(self) -> float:  # type: ignore[override]
+    def wait_time(self) -> float:
         """Seconds until the arrival that this user has taken on; Locust sleeps for so long between two tasks."""
         self.due = self.loop.take()
         if self.due is None:

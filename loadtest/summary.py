@@ -1,5 +1,7 @@
 """The figures of a run, from its record: by stage, by endpoint, and in all."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -49,16 +51,22 @@ class Summary:
     """What a run was and what it found.
 
     Args:
-        stages: all that were planned; those without an arrival were not reached.
+        stages: all that were planned.
         record: of all processes.
         goodput_ms: within which an answer counts towards goodput.
+        second: from the beginning, at which the run ended; a stage that was not over by then is left out.
     """
 
-    def __init__(self, stages: Sequence[Stage], record: Record, goodput_ms: float) -> None:
+    def __init__(self, stages: Sequence[Stage], record: Record, goodput_ms: float, second: float = math.inf) -> None:
         self.record = record
         self.goodput_ms = goodput_ms
         tallies = [record.sum([number]) for number in range(len(stages))]
-        self._measured = [n for n, stage in enumerate(stages) if stage.measured and tallies[n].offered]
+        ends = itertools.accumulate(stage.seconds for stage in stages)
+        self._measured = [
+            number
+            for number, (stage, end) in enumerate(zip(stages, ends, strict=True))
+            if stage.measured and end <= second and tallies[number].offered
+        ]
         self.stages = [
             StageFigures(stages[n], tallies[n], record.completed[n] / stages[n].seconds, goodput_ms)
             for n in self._measured
@@ -70,13 +78,17 @@ class Summary:
         wanted = self._measured if stage is None else [self._numbers[stage]] if stage in self._numbers else []
         return self.record.sum(wanted, lambda name: endpoint in (None, name))
 
+    def endpoints(self) -> list[str]:
+        """The names of all that was asked in a measured stage."""
+        return sorted({name for number, name in self.record.tallies if number in self._measured})
+
     def knee(self) -> StageFigures | None:
         """Where throughput over latency is greatest: beyond it more load buys more waiting than answers.
 
-        That ratio is Kleinrock's power, here with the 95th percentile. Only a run with a stage that the server could
+        That ratio is Kleinrock's power, here with the 95th percentile. Only a run whose last stage the server could
         not follow has gone far enough to tell; else None.
         """
-        if all(figures.kept_up for figures in self.stages):
+        if not self.stages or self.stages[-1].kept_up:
             return None
         ahead = [figures for figures in self.stages if figures.kept_up]
         return max(
@@ -97,7 +109,7 @@ class Summary:
         return {
             "goodput_ms": self.goodput_ms,
             "whole": figures_of(self.tally()),
-            "endpoints": {name: figures_of(self.tally(endpoint=name)) for name in self.record.endpoints()},
+            "endpoints": {name: figures_of(self.tally(endpoint=name)) for name in self.endpoints()},
             "stages": [
                 {
                     "name": figures.stage.name,
