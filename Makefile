@@ -23,8 +23,8 @@ TEST_PROCESSES ?= 2
 # Of the demo catalogue that `make test-pods` has indexed.
 PRODUCTS ?= 240
 
-# A load test (docs/load-testing.md). Without HOST it has a stack of its own; with HOST the key is in VITRINE_API_KEY.
-HOST ?=
+# A load test (docs/load-testing.md). Without HOST it has a stack of its own; a HOST that the shell exports is not meant.
+HOST :=
 SHAPE ?= smoke
 RATE ?=
 DURATION ?=

@@ -35,7 +35,7 @@ class Tally:
     @property
     def error_rate(self) -> float:
         """Share of what was offered that had no good answer; 0 when nothing was."""
-        return 1 - self.outcomes["good"] / self.offered if self.offered else 0.0
+        return (self.offered - self.outcomes["good"]) / self.offered if self.offered else 0.0
 
     def add(self, outcome: Outcome, latency_ms: float, service_ms: float) -> None:
         """Counts one arrival."""

@@ -61,7 +61,7 @@ class Shape:
         if not 0 < seconds <= MOST_SECONDS:
             raise LoadRefused(f"A load test takes more than 0 and at most {MOST_SECONDS:,.0f} s, not {seconds:g} s.")
         highest = rate * max(part.factor for part in self.parts)
-        if rate <= 0 or highest > MOST_RATE:
+        if not (rate > 0 and highest <= MOST_RATE):
             raise LoadRefused(
                 f"Rates are above 0 and at most {MOST_RATE:,.0f} requests/s; {self.name} at {rate:g} has {highest:g}."
             )

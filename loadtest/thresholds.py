@@ -113,7 +113,7 @@ def _known(table: Any, names: tuple[str, ...]) -> None:
 
 def _number(table: dict[str, Any], name: str) -> float:
     value = table.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise ValueError(f"{name} must be a number from 0 on, not {value!r}")
     return float(value)
 
