@@ -10,16 +10,16 @@ from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.index_params import Flat, IndexParams
 
 LONGEST_S = 6 * 3600.0
-_SETTLED_S = 20.0
+SETTLED_S = 20.0
 
 
-async def merge_segments(connection: MilvusConnection, name: str) -> None:
-    """Has Milvus merge segments until there are no fewer than a while before."""
+async def merge_segments(connection: MilvusConnection, name: str, settled_s: float = SETTLED_S) -> None:
+    """Has Milvus merge segments until there are no fewer than `settled_s` before."""
     deadline = Deadline.after(LONGEST_S)
     segments = -1
     while True:
         await connection.client.compact(name, timeout=deadline.remaining())
-        await asyncio.sleep(_SETTLED_S)
+        await asyncio.sleep(settled_s)
         request = milvus_pb2.GetPersistentSegmentInfoRequest(collectionName=name)
         answer = await connection.call(
             "GetPersistentSegmentInfo", request, seconds=deadline.remaining(), doing="list segments", collection=name

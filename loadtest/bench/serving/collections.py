@@ -46,7 +46,9 @@ def served(precision: str) -> str:
     return f"products_{precision}"
 
 
-async def build_served(settings: MilvusSettings, precision: str, contract: ModelContract, vectors: Vectors) -> None:
+async def build_served(
+    settings: MilvusSettings, precision: str, contract: ModelContract, vectors: Vectors, merge_s: float
+) -> None:
     """An HNSW collection of the product's own kind, in merged segments, not loaded. Replaces one of that name."""
     name = served(precision)
     async with await MilvusConnection.open(settings) as connection:
@@ -60,7 +62,7 @@ async def build_served(settings: MilvusSettings, precision: str, contract: Model
         for start in range(0, len(vectors), _BATCH):
             await writer.upsert([_item(row, vectors[row]) for row in range(start, min(start + _BATCH, len(vectors)))])
         await writer.flush()
-        await merge_segments(connection, name)
+        await merge_segments(connection, name, merge_s)
         await replace_index(connection, name, Hnsw())
         await admin.wait_index_built(name)
         await _keep(connection, name, {"vitrine_index": json.dumps(Hnsw().describe())})
@@ -78,7 +80,7 @@ def _item(row: int, vector: Vectors) -> EmbeddedItem:
     return EmbeddedItem(item, vector)
 
 
-def build_recipe(uri: str, vectors: Vectors, nlist: int) -> None:
+def build_recipe(uri: str, vectors: Vectors, nlist: int, merge_s: float) -> None:
     """The recipe's collection: an id, a vector and IVF_PQ with m 8. Replaces one of that name; it stays unloaded."""
     client = MilvusClient(uri, timeout=CALL_TIMEOUT_S)
     try:
@@ -92,7 +94,7 @@ def build_recipe(uri: str, vectors: Vectors, nlist: int) -> None:
             rows = range(start, min(start + _BATCH, len(vectors)))
             client.insert(RECIPE, [{"id": row, "embedding": vectors[row]} for row in rows], timeout=CALL_TIMEOUT_S)
         client.flush(RECIPE, timeout=CALL_TIMEOUT_S)
-        asyncio.run(_merged(uri))
+        asyncio.run(_merged(uri, merge_s))
         params = client.prepare_index_params()
         params.add_index("embedding", "IVF_PQ", metric_type="IP", params={"nlist": nlist, "m": 8})
         client.create_index(RECIPE, params, timeout=LONGEST_S)  # waits for it
@@ -100,10 +102,10 @@ def build_recipe(uri: str, vectors: Vectors, nlist: int) -> None:
         client.close()
 
 
-async def _merged(uri: str) -> None:
+async def _merged(uri: str, merge_s: float) -> None:
     async with await MilvusConnection.open(MilvusSettings(uri=uri)) as connection:
         await connection.client.create_index(RECIPE, _flat(connection), timeout=CALL_TIMEOUT_S)
-        await merge_segments(connection, RECIPE)
+        await merge_segments(connection, RECIPE, merge_s)
         await connection.client.drop_index(RECIPE, "embedding", timeout=CALL_TIMEOUT_S)
 
 

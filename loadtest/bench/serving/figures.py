@@ -10,7 +10,7 @@ from loadtest.bench.serving.cost_model import ClusterNeed, Costs, Step
 from loadtest.bench.serving.growth import Growth
 from loadtest.bench.serving.in_turns import Calls
 from loadtest.bench.serving.overload import Overload
-from loadtest.bench.serving.processes import Memory
+from loadtest.bench.serving.processes import MACHINE, Memory
 from loadtest.bench.serving.recall import Found
 from loadtest.bench.serving.under_load import Slice
 
@@ -76,6 +76,7 @@ class Figures:
         idle_cores: busy without load, by process.
         milvus_memory_mb: anonymous memory that Milvus took more for each collection, by name, `idle` before any.
         memory: of every process, after all the load.
+        other_cores: kept busy under load by what is no process of the bench.
         hit_share: of the queries of the log that the cache answered, by system.
     """
 
@@ -90,6 +91,7 @@ class Figures:
     recipe_ms: dict[str, float] = field(default_factory=dict)
     loaded: list[Loaded] = field(default_factory=list)
     memory: Mapping[str, Memory] = field(default_factory=dict)
+    other_cores: float = 0.0
     hit_share: dict[str, float] = field(default_factory=dict)
     costs: list[Costs] = field(default_factory=list)
     steps: dict[str, Sequence[Step]] = field(default_factory=dict)
@@ -129,3 +131,10 @@ def loaded_of(system: str, slices: Sequence[Slice]) -> list[Loaded]:
             Loaded(system, callers, float(np.median(rates)), rates, len(latencies), Percentiles.of(latencies), cpu_ms)
         )
     return found
+
+
+def other_cores(slices: Sequence[Slice]) -> float:
+    """Cores that were busy during slices for none of the processes that are counted."""
+    elapsed = sum(one.spent.elapsed_s for one in slices)
+    other = sum(2 * one.spent.cpu_s[MACHINE] - sum(one.spent.cpu_s.values()) for one in slices)
+    return other / elapsed

@@ -11,7 +11,7 @@ from loadtest.bench.serving.collections import adopt, load, served
 from loadtest.bench.serving.in_turns import call_in_turns
 from loadtest.bench.serving.loading import Tuned
 from loadtest.bench.serving.preparing import MILLION, Prepared
-from loadtest.bench.serving.recall import MOST_EF, SHOP, TIMED, Found, RecallOf, truth_of
+from loadtest.bench.serving.recall import MOST_EF, SHOP, Found, RecallOf, truth_of
 from loadtest.bench.serving.sizes import PRECISIONS, RECALL, Size
 from loadtest.bench.serving.stack import Running, gateway_name
 from loadtest.bench.serving.systems import gateway_system
@@ -63,13 +63,13 @@ async def grown(
     if larger is None:
         raise BenchError("There is no larger collection.")
     tell(f"Growth: loading {len(larger.vectors):,} products")
-    name, vectors = served(MILLION), prepared.text_vectors[precision]
+    name = served(MILLION)
     before = milvus.settled_memory(size.settle_s)
     async with await MilvusConnection.open(MilvusSettings(uri=milvus.uri)) as connection:
         await load(connection, name)
         taken = milvus.settled_memory(size.settle_s) - before
         info = await CollectionAdmin(connection).describe(name)
-        queries = {SHOP: larger.shop_texts, TIMED: vectors}
+        queries = {SHOP: larger.shop_texts, **prepared.vectors[precision]}
         truths = {kind: truth_of(asked, larger.vectors) for kind, asked in queries.items()}
         search = RecallOf(connection, info, queries, truths)
         ef = await search.least_ef()

@@ -27,7 +27,7 @@ class Tuned:
         ef: HNSW's setting, now the default of every collection that gateways search.
         collections: by precision.
         recall: at that setting, by collection and kind of text.
-        truths: exact neighbours of the timed texts, by the precision of the model that embedded them.
+        truths: exact neighbours of the short texts, by the precision of the model that embedded them.
         memory_mb: anonymous memory of Milvus, `idle` and then more with each collection.
     """
 
@@ -44,10 +44,12 @@ async def load_and_tune(prepared: Prepared, size: Size, milvus: LocalMilvus) -> 
     Raises:
         BenchError: no ef does.
     """
+    products = prepared.products
+    queries = {precision: {SHOP: products.shop_texts, **prepared.vectors[precision]} for precision in PRECISIONS}
     truths = {
-        precision: truth_of(found, prepared.products.vectors) for precision, found in prepared.text_vectors.items()
+        precision: {kind: truth_of(vectors, products.vectors) for kind, vectors in kinds.items()}
+        for precision, kinds in queries.items()
     }
-    shop = truth_of(prepared.products.shop_texts, prepared.products.vectors)
     settings = MilvusSettings(uri=milvus.uri)
     async with await MilvusConnection.open(settings) as connection:
         memory = {"idle": milvus.settled_memory(size.settle_s) / 1e6}
@@ -57,10 +59,7 @@ async def load_and_tune(prepared: Prepared, size: Size, milvus: LocalMilvus) -> 
         admin = CollectionAdmin(connection)
         searches = {
             precision: RecallOf(
-                connection,
-                await admin.describe(served(precision)),
-                {SHOP: prepared.products.shop_texts, TIMED: prepared.text_vectors[precision]},
-                {SHOP: shop, TIMED: truths[precision]},
+                connection, await admin.describe(served(precision)), queries[precision], truths[precision]
             )
             for precision in PRECISIONS
         }
@@ -70,7 +69,7 @@ async def load_and_tune(prepared: Prepared, size: Size, milvus: LocalMilvus) -> 
             precision: await adopt(connection, served(precision), contract, ef)
             for precision, contract in prepared.contracts.items()
         }
-    return Tuned(ef, infos, recall, truths, memory)
+    return Tuned(ef, infos, recall, {precision: kinds[TIMED] for precision, kinds in truths.items()}, memory)
 
 
 async def _least_ef(searches: Sequence[RecallOf]) -> int:

@@ -16,7 +16,7 @@ from loadtest.bench.local_milvus import LocalMilvus
 from loadtest.bench.serving.caching import cache_counts, share_of_hits
 from loadtest.bench.serving.collections import served
 from loadtest.bench.serving.cost_model import ClusterNeed, Costs, cluster_need, costs_of
-from loadtest.bench.serving.figures import Figures, Single, loaded_of, single_of
+from loadtest.bench.serving.figures import Figures, Single, loaded_of, other_cores, single_of
 from loadtest.bench.serving.growth import grown
 from loadtest.bench.serving.in_turns import Calls, call_in_turns
 from loadtest.bench.serving.loading import Tuned, agreement
@@ -25,7 +25,7 @@ from loadtest.bench.serving.open_loop import Callers
 from loadtest.bench.serving.overload import overload
 from loadtest.bench.serving.preparing import Prepared
 from loadtest.bench.serving.processes import GENERATOR, Processes
-from loadtest.bench.serving.recall import recalls
+from loadtest.bench.serving.recall import TIMED, recalls
 from loadtest.bench.serving.recipe import RecipeProcess, recipe_running, recipe_system
 from loadtest.bench.serving.sizes import PRECISIONS, Size
 from loadtest.bench.serving.stack import CACHES, MILVUS, Running, gateway_name, triton_name
@@ -83,7 +83,8 @@ class Bench:
         self._tell = tell
         draw = np.random.default_rng(7)
         self._uncached_rows: Rows = draw.permutation(size.texts)
-        self._log_rows: Rows = log_of(size.log_texts, LOG_LENGTH)
+        logged = len(prepared.texts) - size.texts
+        self._log_rows: Rows = size.texts + log_of(logged, LOG_LENGTH)
 
     async def run(self, python: Path) -> Figures:
         """All parts, one after the other."""
@@ -117,11 +118,12 @@ class Bench:
             connection = await stack.enter_async_context(
                 await MilvusConnection.open(MilvusSettings(uri=self._milvus.uri))
             )
-            collection, vectors = self._tuned.collections[first], prepared.text_vectors[first]
+            collection, vectors = self._tuned.collections[first], prepared.vectors[first][TIMED]
+            judged = rows[rows < self._size.judged]
             systems = [
                 recipe_system(recipe, prepared.texts, rows),
-                milvus_system(client, collection, vectors, rows),
-                own_call_system(connection, collection, vectors, rows),
+                milvus_system(client, collection, vectors, judged),
+                own_call_system(connection, collection, vectors, judged),
             ]
             for precision in PRECISIONS:
                 triton = InferenceServerClient(self._running.triton[precision])
@@ -144,14 +146,16 @@ class Bench:
             size=asdict(self._size),
             ef=self._tuned.ef,
             recall=self._tuned.recall,
-            agreement=agreement(self._prepared.text_vectors, self._tuned.truths),
+            agreement=agreement(
+                {precision: kinds[TIMED] for precision, kinds in self._prepared.vectors.items()}, self._tuned.truths
+            ),
             idle_cores={name: seconds / spent.elapsed_s for name, seconds in spent.cpu_s.items()},
             milvus_memory_mb=self._tuned.memory_mb,
         )
 
     async def _one_at_a_time(self, systems: Sequence[System], figures: Figures) -> None:
-        """Texts from the unpopular end, so that the caches remember little of the log before it is asked."""
-        rows = np.arange(self._size.texts - self._size.rounds, self._size.texts)
+        """Short texts, of which the log has few: the caches remember little of it before it is asked."""
+        rows = np.arange(self._size.rounds)
         self._tell(f"One call at a time, {self._size.rounds} of each of {len(systems)} systems in turns")
         found = await call_in_turns(systems, rows)
         figures.single = [self._single(system, found[system.name], rows) for system in systems]
@@ -178,6 +182,7 @@ class Bench:
         )
         for name, further in more.items():
             slices[name] += further
+        figures.other_cores = other_cores([one for own in slices.values() for one in own])
         figures.loaded = [one for name, own in slices.items() if own for one in loaded_of(name, own)]
         for precision in PRECISIONS:
             name = gateway_name(precision, "cached")

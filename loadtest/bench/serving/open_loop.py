@@ -70,6 +70,12 @@ class Callers:
             self._idle.append(connection)
         return answer.status, answer.header("retry-after") is not None
 
+    async def connect(self, connections: int) -> None:
+        """Opens so many beforehand, as a proxy keeps them: an overload is of requests, not of handshakes."""
+        for _ in range(min(connections, MOST_CONNECTIONS) - self._open):
+            self._open += 1
+            self._idle.append(await Connection.open(self._url))
+
     async def aclose(self) -> None:
         for connection in self._idle:
             await connection.aclose()

@@ -10,6 +10,7 @@ from typing import Final
 from loadtest.bench.serving.open_loop import OK, REFUSALS, Callers, Outcome, arrive, percentile_ms
 
 TIMES: Final = 3.0
+CONNECTIONS: Final = 512
 PROBES: Final = 20
 PROBE_EVERY_S: Final = 0.1
 CALM_PROBES: Final = 10
@@ -54,6 +55,7 @@ class Overload:
 
 async def overload(callers: Callers, precision: str, peak_per_s: float, seconds: float) -> Overload:
     """Overloads a gateway for so long, and waits until it answers as before."""
+    await callers.connect(CONNECTIONS)
     before = [await _probe(callers) for _ in range(PROBES)]
     usual = statistics.median(spent for _, spent in before)
     rate = TIMES * peak_per_s

@@ -1,6 +1,7 @@
 """Everything that a run needs and that is kept between runs: models, vectors, collections."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,10 +11,12 @@ import numpy as np
 from loadtest.bench.local_milvus import LocalMilvus
 from loadtest.bench.serving.building import Models
 from loadtest.bench.serving.collections import RECIPE, build_recipe, build_served, release, served
+from loadtest.bench.serving.recall import LOGGED, TIMED
 from loadtest.bench.serving.sizes import LARGE_ROWS, PRECISIONS, Size
 from loadtest.bench.serving.stack import triton_running
 from loadtest.bench.serving.texts import short_texts
 from loadtest.bench.serving.vectors import Products, kept_products
+from loadtest.queries.log import read_queries
 from vitrine.domain import Deadline, Vectors
 from vitrine.embedding.contract import ModelContract
 from vitrine.embedding.encoder import open_encoder
@@ -34,8 +37,8 @@ class Prepared:
         folder: of the size.
         models: checkpoint and repositories.
         contracts: by precision.
-        texts: all different ones; the first `size.texts` of them are timed one by one.
-        text_vectors: of those, float32 [n, dim] by precision.
+        texts: `size.texts` short ones, then the queries of the log, the most popular first.
+        vectors: by precision and kind, float32 [size.judged, dim] of the first of each kind.
         products: that are searched.
         larger: of the million, where it is asked for.
     """
@@ -44,7 +47,7 @@ class Prepared:
     models: Models
     contracts: dict[str, ModelContract]
     texts: list[str]
-    text_vectors: dict[str, Vectors]
+    vectors: dict[str, dict[str, Vectors]]
     products: Products
     larger: Products | None
 
@@ -59,28 +62,35 @@ def prepare(size: Size, folder: Path, python: Path, engines: Path, *, large: boo
     own = folder.absolute() / size.name
     models = Models(own / "models", python)
     contracts = models.build(size)
-    texts = short_texts(size.log_texts)
+    short, logged = short_texts(size.texts), read_queries()
+    judged = {TIMED: short[: size.judged], LOGGED: logged[: size.judged]}
     vectors = {
-        precision: _embedded(models.repository(precision), contract, texts[: size.texts], engines, own)
+        precision: _embedded(models.repository(precision), contract, judged, engines, own)
         for precision, contract in contracts.items()
     }
-    products = kept_products(own / "products", size.rows, vectors[PRECISIONS[0]])
-    larger = kept_products(own / MILLION, LARGE_ROWS, vectors[PRECISIONS[0]]) if large else None
-    prepared = Prepared(own, models, contracts, texts, vectors, products, larger)
+    timed = vectors[PRECISIONS[0]][TIMED]
+    products = kept_products(own / "products", size.rows, timed)
+    larger = kept_products(own / MILLION, LARGE_ROWS, timed) if large else None
+    prepared = Prepared(own, models, contracts, [*short, *logged], vectors, products, larger)
     _build_collections(prepared, size, engines)
     return prepared
 
 
-def _embedded(repository: Path, contract: ModelContract, texts: list[str], engines: Path, folder: Path) -> Vectors:
-    """By a running Triton, as everything else here gets them; kept by the model's fingerprint."""
-    kept = folder / "texts" / f"{contract.fingerprint[:16]}.npy"
+def _embedded(
+    repository: Path, contract: ModelContract, judged: dict[str, list[str]], engines: Path, folder: Path
+) -> dict[str, Vectors]:
+    """By a running Triton, as everything else here gets them; kept for the same model and texts."""
+    texts = [text for kind in judged.values() for text in kind]
+    named = hashlib.sha256("\n".join([contract.fingerprint, *texts]).encode()).hexdigest()
+    kept = folder / "texts" / f"{named[:16]}.npy"
     if not kept.is_file():
         print(f"Embedding {len(texts)} texts in {contract.precision}", flush=True)
         with triton_running(repository, engines, folder / "preparing") as (local, _):
             vectors = asyncio.run(_ask(repository, local, texts))
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.save(kept, vectors)
-    return np.asarray(np.load(kept), np.float32)
+    parts = np.split(np.load(kept), np.cumsum([len(kind) for kind in judged.values()])[:-1])
+    return dict(zip(judged, parts, strict=True))
 
 
 async def _ask(repository: Path, local: LocalSettings, texts: list[str]) -> Vectors:
@@ -115,11 +125,11 @@ def _build_collections(prepared: Prepared, size: Size, engines: Path) -> None:
 
 def _build(name: str, prepared: Prepared, size: Size, settings: MilvusSettings) -> None:
     if name == RECIPE:
-        build_recipe(settings.uri, prepared.products.vectors, size.nlist)
+        build_recipe(settings.uri, prepared.products.vectors, size.nlist, size.merge_s)
     elif prepared.larger is not None and name == served(MILLION):
         contract = prepared.contracts[PRECISIONS[-1]]
-        asyncio.run(build_served(settings, MILLION, contract, prepared.larger.vectors))
+        asyncio.run(build_served(settings, MILLION, contract, prepared.larger.vectors, size.merge_s))
     else:
         precision = next(one for one in PRECISIONS if served(one) == name)
         contract = prepared.contracts[precision]
-        asyncio.run(build_served(settings, precision, contract, prepared.products.vectors))
+        asyncio.run(build_served(settings, precision, contract, prepared.products.vectors, size.merge_s))

@@ -17,7 +17,8 @@ from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.connection import MilvusConnection
 from vitrine.vectorstore.searcher import VectorSearcher
 
-SHOP, TIMED = "the shop's own texts", "texts that are timed"
+SHOP, TIMED, LOGGED = "the shop's own texts", "short texts", "texts of the log"
+"""Kinds of text, whose recall is told apart."""
 START_EF, MOST_EF = 32, 4_096
 _AT_ONCE: Final = 100
 _LONGEST_S: Final = 600.0

@@ -1,9 +1,10 @@
 """A run's tables for people, in Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from loadtest.bench.serving.cost_model import SERVING_STAGES, STAGES
 from loadtest.bench.serving.figures import Figures, Loaded
+from loadtest.bench.serving.machine import CORES
 from loadtest.bench.serving.processes import GENERATOR, MACHINE
 from loadtest.bench.serving.stack import MILVUS
 from loadtest.bench.serving.systems import RECIPE
@@ -26,9 +27,9 @@ def report(figures: Figures, verdicts: Sequence[Verdict]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], texts: int = 1) -> list[str]:
-    """Markdown; the first columns are texts, the others numbers."""
-    bars = ["---"] * texts + ["---:"] * (len(headings) - texts)
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], texts: Collection[int] = (0,)) -> list[str]:
+    """Markdown; columns are of numbers but for `texts`."""
+    bars = ["---" if column in texts else "---:" for column in range(len(headings))]
     return [f"| {' | '.join(map(str, row))} |" for row in (headings, bars, *rows)]
 
 
@@ -45,7 +46,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> list[str]:
         (one.name, "passed" if one.passed else "FAILED", f"{one.value:.3g}", _bound(one), one.detail)
         for one in verdicts
     ]
-    return table(("", "", "found", "bound", "from"), rows, texts=2)
+    return table(("", "", "found", "bound", "from"), rows, texts=(0, 1, 4))
 
 
 def _bound(one: Verdict) -> str:
@@ -87,7 +88,11 @@ def _loaded(figures: Figures) -> list[str]:
     headings = ("", "callers", "recall@10", "answers/s", "p50 ms", "p95 ms", "p99 ms")
     processor = ("CPU ms: gateway", "Triton", "Milvus", "recipe", "load", "whole machine")
     hits = ", ".join(f"{system} {share:.0%}" for system, share in figures.hit_share.items())
-    return [*table((*headings, *processor), rows), "", f"Queries of the log that the cache answered: {hits}."]
+    told = (
+        f"Queries of the log that the cache answered: {hits}. Processes that are no part of the bench, and what the "
+        f"kernel counts for none, kept {figures.other_cores:.2f} cores busy meanwhile."
+    )
+    return [*table((*headings, *processor), rows), "", told]
 
 
 def _cpu(one: Loaded, column: str) -> str:
@@ -121,8 +126,17 @@ def _memory(figures: Figures) -> list[str]:
 
 
 def _costs(figures: Figures) -> list[str]:
-    rows = [(one.system, one.callers, *(f"{one.cpu_s[stage] * 1000:.2f}" for stage in STAGES)) for one in figures.costs]
-    return table(("", "callers", *STAGES), rows)
+    rows = [
+        (
+            one.system,
+            one.callers,
+            *(f"{one.cpu_s[stage] * 1000:.2f}" for stage in STAGES),
+            f"{one.saturating_rate(CORES):.0f}",
+            f"{max(loaded.per_s for loaded in figures.loaded_of(one.system)):.0f}",
+        )
+        for one in figures.costs
+    ]
+    return table(("", "callers", *STAGES, "all cores busy at, answers/s", "most seen, answers/s"), rows)
 
 
 def _steps(figures: Figures) -> list[str]:

@@ -20,8 +20,8 @@ class Size:
         checkpoint: see `vitrine.models.random_clip`.
         rows: products.
         nlist: lists of the recipe's IVF_PQ.
-        texts: different queries that are timed one by one and whose recall is told.
-        log_texts: different queries of the log, those among them.
+        texts: different short queries that are asked uncached.
+        judged: texts of each kind whose recall is told; those that are asked in turns are among them.
         rounds: calls of each system, one after the other in turns.
         slice_s: seconds of load on one system before it is the next one's turn.
         slices: of each system at each number of callers.
@@ -30,6 +30,7 @@ class Size:
         overload_s: seconds of too many arrivals.
         step_s: seconds of each step of load that the model of cost is checked on.
         settle_s: seconds that Milvus gets to give back memory before it is read.
+        merge_s: seconds without fewer segments, after which they count as merged.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Size:
     rows: int
     nlist: int
     texts: int
-    log_texts: int
+    judged: int
     rounds: int
     slice_s: float
     slices: int
@@ -46,6 +47,7 @@ class Size:
     overload_s: float
     step_s: float
     settle_s: int
+    merge_s: float
 
 
 QUICK: Final = Size(
@@ -54,7 +56,7 @@ QUICK: Final = Size(
     rows=5_000,
     nlist=64,
     texts=400,
-    log_texts=4_000,
+    judged=200,
     rounds=40,
     slice_s=0.5,
     slices=1,
@@ -63,6 +65,7 @@ QUICK: Final = Size(
     overload_s=3.0,
     step_s=1.0,
     settle_s=1,
+    merge_s=2.0,
 )
 FULL: Final = Size(
     name="full",
@@ -70,15 +73,16 @@ FULL: Final = Size(
     rows=105_542,
     nlist=1_024,
     texts=4_000,
-    log_texts=50_000,
+    judged=1_000,
     rounds=400,
-    slice_s=5.0,
+    slice_s=4.0,
     slices=3,
     levels=(1, 8, 32, 64),
     further_levels=(4, 16, 24),
     overload_s=60.0,
     step_s=8.0,
     settle_s=10,
+    merge_s=20.0,
 )
 SIZES: Final = {"quick": QUICK, "full": FULL, "large": FULL}
 """By the word that `BENCH` takes; large is full, and then a million vectors beside it."""

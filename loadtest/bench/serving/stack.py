@@ -87,9 +87,12 @@ def serving(
             targets[precision] = f"127.0.0.1:{local.triton_grpc_port}"
             for cache in CACHES:
                 name = gateway_name(precision, cache)
-                settings = _settings(local, milvus, repository, precision, cache)
-                address, pid = stack.enter_context(_gateway(settings, own / cache))
-                pids[name], gateways[name] = pid, address
+                service = GatewayService(_settings(local, milvus, repository, precision, cache), own / cache)
+                (own / cache).mkdir(exist_ok=True)
+                pids[name] = stack.enter_context(all_ready([service], own / cache))[service.name]
+                gateways[name] = service.address
+        for name, address in gateways.items():
+            _wait_ready(name, int(address.rpartition(":")[2]))
         yield Running(pids, targets, gateways)
 
 
@@ -107,19 +110,10 @@ def _settings(local: LocalSettings, milvus: LocalMilvus, repository: Path, preci
     )
 
 
-@contextmanager
-def _gateway(settings: Settings, folder: Path) -> Iterator[tuple[str, int]]:
-    folder.mkdir(parents=True, exist_ok=True)
-    service = GatewayService(settings, folder)
-    with all_ready([service], folder) as pids:
-        _wait_ready(settings.gateway.port)
-        yield service.address, pids[service.name]
-
-
-def _wait_ready(port: int) -> None:
+def _wait_ready(name: str, port: int) -> None:
     """It lives; now its collection, its Milvus and its Triton must be there too."""
     deadline = time.monotonic() + READY_S
     while not answers_ok(port, "/readyz", timeout_s=5.0):
         if time.monotonic() > deadline:
-            raise BenchError(f"The gateway on port {port} did not become ready within {READY_S:g} s.")
+            raise BenchError(f"The {name} did not become ready within {READY_S:g} s.")
         time.sleep(0.1)

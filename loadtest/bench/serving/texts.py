@@ -1,4 +1,4 @@
-"""Short queries as shoppers type them, and a log in which few of them are asked often.
+"""Short queries to be timed, and the order in which a log of queries is asked.
 
 Every word is a token of its own in the random checkpoint's vocabulary, as common words are in CLIP's, so that a query
 of two to four words has four to six tokens and fits the smallest bucket in both.
@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from loadtest.queries.log import EXPONENT
+
 COLOURS: Final = "red blue green yellow pink purple orange black white grey brown beige navy turquoise"
 LOOKS: Final = "floral striped dotted checked plain printed knitted lace denim leather cotton linen silk velvet"
 CUTS: Final = "long short loose fitted oversized cropped slim wide summer winter party casual formal office"
@@ -19,9 +21,6 @@ PRODUCTS: Final = (
 )
 SHARES: Final = {2: 0.4, 3: 0.4, 4: 0.2}
 """Of the different texts, by their number of words."""
-ZIPF: Final = 1.0
-"""Exponent of the log: the r-th text in order of popularity is asked in proportion to 1 / r."""
-
 Numbers = npt.NDArray[np.int64]
 
 
@@ -53,12 +52,10 @@ def short_texts(count: int, seed: int = 7) -> list[str]:
     return [chosen[row] for row in draw.permutation(count)]
 
 
-def popularity(count: int) -> npt.NDArray[np.float64]:
-    """Shares of the texts by rank, float64 [count], which sum to 1."""
-    weights = np.arange(1, count + 1) ** -ZIPF
-    return np.asarray(weights / weights.sum(), np.float64)
+def log_of(queries: int, length: int, seed: int = 7) -> Numbers:
+    """Which query each line of a log asks for, int64 [length]: numbers below `queries`, popular ones first.
 
-
-def log_of(count: int, length: int, seed: int = 7) -> Numbers:
-    """Which text each of `length` queries asks for, int64 [length]: rows below `count`, popular ones first."""
-    return np.random.default_rng(seed).choice(count, size=length, p=popularity(count))
+    As often as the load test's shoppers ask (`loadtest.queries`): the n-th in proportion to 1 / n ** 0.85.
+    """
+    weights = np.arange(1, queries + 1) ** -EXPONENT
+    return np.random.default_rng(seed).choice(queries, size=length, p=weights / weights.sum())

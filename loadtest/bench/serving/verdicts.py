@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadtest.bench.serving.figures import Figures, Loaded
-from loadtest.bench.serving.processes import MACHINE
 from loadtest.bench.serving.sizes import PRECISIONS, RECALL
 from loadtest.bench.serving.stack import MILVUS, triton_name
 from loadtest.bench.serving.systems import MILVUS_ALONE, MILVUS_BY_GATEWAYS_CALL, RECIPE, gateway, triton_alone
@@ -153,8 +152,3 @@ def _overload(figures: Figures) -> Iterator[Verdict]:
     yield Verdict(
         "overload: seconds until normal", recovered, RECOVERED_S, f"p50 before {seen.before_ms:.1f} ms", at_most=True
     )
-
-
-def other_work_ms(loaded: Loaded, counted: tuple[str, ...]) -> float:
-    """Processor milliseconds of an answer that the machine spent on none of the processes counted."""
-    return loaded.cpu_ms[MACHINE] - sum(loaded.cpu_ms[name] for name in counted)

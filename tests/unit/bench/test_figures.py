@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from loadtest.bench.serving.caching import share_of_hits
-from loadtest.bench.serving.figures import loaded_of
-from loadtest.bench.serving.processes import Spent
+from loadtest.bench.serving.figures import loaded_of, other_cores
+from loadtest.bench.serving.processes import MACHINE, Spent
 from loadtest.bench.serving.under_load import Slice
 
 
@@ -22,6 +22,11 @@ def test_rates_are_medians_of_slices_and_latencies_are_pooled() -> None:
     assert few.ms.p50 == pytest.approx(25)
     assert few.cpu_ms["milvus"] == pytest.approx(2)
     assert many.callers == 64
+
+
+def test_what_the_machine_did_for_none_of_the_processes_is_told() -> None:
+    slices = [Slice(8, np.array([0.1]), Spent({"milvus": 1.0, "triton fp32": 2.0, MACHINE: 3.5}, 2.0))] * 2
+    assert other_cores(slices) == pytest.approx(0.25)
 
 
 def test_the_share_of_hits_is_of_the_texts_asked_meanwhile() -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from loadtest.bench.serving.texts import log_of, popularity, short_texts
+from loadtest.bench.serving.texts import log_of, short_texts
+from loadtest.queries.log import EXPONENT
 from vitrine.models.random_clip import SHOP_WORDS
 
 
@@ -34,13 +35,7 @@ def test_more_texts_than_there_are_is_an_error() -> None:
         short_texts(1_000_000)
 
 
-def test_popularity_falls_with_the_rank() -> None:
-    shares = popularity(1_000)
-    assert shares.sum() == pytest.approx(1)
-    assert shares[0] / shares[9] == pytest.approx(10)
-
-
-def test_the_log_asks_popular_texts_as_often_as_their_share() -> None:
-    asked = log_of(1_000, 50_000)
-    assert asked.max() < 1_000
-    assert np.mean(asked == 0) == pytest.approx(popularity(1_000)[0], rel=0.1)
+def test_the_log_asks_each_query_in_proportion_to_its_rank() -> None:
+    asked = np.bincount(log_of(1_000, 200_000), minlength=1_000)
+    assert len(asked) == 1_000
+    assert asked[0] / asked[9] == pytest.approx(10**EXPONENT, rel=0.1)
