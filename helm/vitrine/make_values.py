@@ -104,6 +104,9 @@ _BY_PATH: Final[dict[str, Schema]] = {
         "additionalProperties": {"type": "object", "additionalProperties": {"type": "object"}},
     },
     "indexer.shards": {"type": "integer", "minimum": 1},
+    "loadtest.shape": {"enum": ["smoke", "average", "step", "spike", "soak"]},
+    "loadtest.workers": {"type": "integer", "minimum": 0, "maximum": 64},
+    **{path: {"type": "number", "minimum": 0} for path in ("loadtest.rate", "loadtest.duration")},
 }
 
 

@@ -20,6 +20,8 @@ NEWEST: Final = "1.37"
 WORKLOADS: Final = ("Deployment", "Job", "CronJob", "Pod")
 SINCE: Final[Mapping[str, str]] = {"production-gpu": "1.33"}
 """The first Kubernetes of an example; 1.30 unless listed (image volumes are 1.33's)."""
+LOAD_ALONE: Final = ("--set=loadtest.enabled=true", "--set=loadtest.image.repository=vitrine-loadtest")
+"""The load test as one pod; `everything` has it shared out among several."""
 
 Object = dict[str, Any]
 

@@ -58,3 +58,32 @@ def test_the_images_commands_are_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert {"vitrine/gateway/__main__.py", "vitrine/indexer/__main__.py"} <= set(wheel.namelist())
     (scripts,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert b"vitrine = vitrine.cli.app:main" in wheel.read(scripts)
+
+
+def test_the_load_test_brings_all_of_its_modules_and_none_of_the_benchmarks() -> None:
+    command = ["git", "ls-files", "loadtest"]
+    tracked = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    (to,) = (to for source, to in _copied() if source == "loadtest")
+    assert str(to) == "/opt/loadtest/loadtest"
+    refused = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("loadtest/")]
+    assert refused == ["loadtest/bench"]
+    files = [ROOT / path for path in tracked if path.endswith(".py") and not path.startswith("loadtest/bench/")]
+    for path in files:
+        assert "loadtest.bench" not in path.read_text(), path
+
+
+def test_what_sends_load_has_the_versions_that_are_tested() -> None:
+    pins = [_pins(name) for name in ("loadtest", "runtime", "dev")]
+    assert pins[0]["locust"]
+    for name, versions in pins[0].items():
+        assert versions in (pins[1].get(name), pins[2].get(name)), name
+
+
+def _pins(name: str) -> dict[str, set[str]]:
+    """Of each package its versions, which may differ between Pythons."""
+    found: dict[str, set[str]] = {}
+    for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines():
+        package, equal, rest = line.partition("==")
+        if equal and not line.startswith((" ", "#")):
+            found.setdefault(package, set()).add(rest.split()[0])
+    return found

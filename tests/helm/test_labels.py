@@ -75,9 +75,11 @@ def test_labels_of_the_operator_are_on_everything_and_in_no_selector() -> None:
 
 def test_labels_annotations_and_variables_of_one_component_are_on_its_pods_alone() -> None:
     rendered = render("everything")
-    for component in ("gateway", "triton", "indexer"):
+    for component in ("gateway", "triton", "indexer", "loadtest"):
         for pod in rendered.pods_of(component):
             assert pod.metadata["labels"]["azure.workload.identity/use"] == "true"
+    for component in ("gateway", "triton", "indexer"):
+        for pod in rendered.pods_of(component):
             environment = rendered.environment(pod.spec["containers"][0])
             assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"
     for pod in rendered.pods_of("indexer"):

@@ -10,13 +10,15 @@ from tests.helm.rendering import NAMESPACE, ROOT, Object, Rendered, render
 
 # Who a peer is, by its own label; the chart's components by theirs.
 NAMES: Final[Mapping[str, str]] = {"prometheus": "prometheus", "milvus": "milvus"}
-# Beside the picture: what every pod, or an operator's own rule, adds. `helm test` is a caller like any other.
-SUPPORT: Final = {("test", "gateway")}
+# Beside the picture: what every pod, or an operator's own rule, adds. `helm test` and the load test are callers like
+# any other, and the latter's workers tell its master what they saw.
+SUPPORT: Final = {("test", "gateway"), ("loadtest", "gateway"), ("loadtest", "loadtest")}
 PORTS: Final[Mapping[str, set[int]]] = {
     "gateway": {8080, 9090},
     "indexer": {9090},
     "triton": {8001, 8002},
     "milvus": {19530, 9091},
+    "loadtest": {5557},
 }
 METRICS: Final[Mapping[str, int]] = {"gateway": 9090, "indexer": 9090, "triton": 8002, "milvus": 9091}
 Flow = tuple[str, str]
@@ -98,9 +100,9 @@ def test_no_flow_has_a_port_that_nobody_listens_on(rendered: Rendered) -> None:
 
 def test_both_ends_of_a_flow_agree(rendered: Rendered) -> None:
     incoming, outgoing = _incoming(rendered), _outgoing(rendered)
-    inside = {"gateway", "triton", "milvus"}
+    inside = {"gateway", "triton", "milvus", "loadtest"}
     assert {flow for flow in outgoing if flow[1] in inside} <= incoming
-    ours = {"gateway", "indexer", "test"}
+    ours = {"gateway", "indexer", "test", "loadtest"}
     present = {pod.component for pod in rendered.pods}
     assert {flow for flow in incoming if flow[0] in ours & present} <= outgoing
 

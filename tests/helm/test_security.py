@@ -66,10 +66,10 @@ def test_every_image_says_which_one(rendered: Rendered) -> None:
             assert "@sha256:" in name or re.search(r":(?!latest$)[\w.-]+$", name), container["image"]
 
 
-@pytest.mark.parametrize("which", ["gateway", "triton", "indexer"])
+@pytest.mark.parametrize("which", ["gateway", "triton", "indexer", "loadtest"])
 def test_latest_is_refused(which: str) -> None:
     with pytest.raises(HelmFailed, match=f"{which}.image.tag: latest"):
-        render("dev", f"--set={which}.image.tag=latest")
+        render("everything", f"--set={which}.image.tag=latest")
 
 
 def test_no_secret_is_in_a_config_map(rendered: Rendered) -> None:

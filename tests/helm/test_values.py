@@ -30,6 +30,9 @@ DIGEST = "sha256:" + "0f" * 32
         "networkPolicy.enable=true",
         "gateway.preStopSeconds=0",
         "triton.autoscaling.minReplicas=0",
+        "loadtest.shape=stress",
+        "loadtest.workers=65",
+        "loadtest.rate=-1",
         "fullnameOverride=Shop_Search",
         r"commonLabels.app\.kubernetes\.io/name=other",
         r"gateway.podLabels.app\.kubernetes\.io/component=other",
@@ -74,6 +77,7 @@ def test_a_version_that_yaml_takes_for_a_number_is_refused() -> None:
         ("ingress.enabled=true", "ingress.host is required"),
         ("gateway.autoscaling.minReplicas=11", "gateway.autoscaling: minReplicas is above maxReplicas"),
         ("httpRoute.enabled=true", "httpRoute.parentRefs is required"),
+        ("loadtest.enabled=true", "loadtest.image.repository is required"),
     ],
 )
 def test_what_is_missing_is_said_in_a_sentence(change: str, says: str) -> None:
@@ -98,7 +102,7 @@ def _models(pod: Pod) -> dict[str, object]:
 
 @pytest.mark.parametrize("example", ["minimal", "dev", "production-gpu", "everything"])
 def test_all_who_need_the_model_have_the_same_one_in_the_same_place(example: str) -> None:
-    pods = [pod for pod in render(example).pods if pod.component != "test"]
+    pods = [pod for pod in render(example).pods if pod.component not in {"test", "loadtest"}]
     assert len({str(_models(pod)) for pod in pods}) == 1
     for pod in pods:
         (mount,) = [mount for mount in pod.spec["containers"][0]["volumeMounts"] if mount["name"] == "models"]
