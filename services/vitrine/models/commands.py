@@ -29,7 +29,7 @@ def export_command(
     source: Annotated[str, typer.Argument(help="Folder of a CLIP checkpoint, or a hub id.")],
     output: Annotated[Path, typer.Option(help="Folder of the model repository to write.")],
     precision: Annotated[
-        Literal["fp32", "fp16", "int8"], typer.Option(help="fp16 is for GPUs, int8 for CPUs with VNNI.")
+        Literal["fp32", "fp16", "int8"], typer.Option(help="fp16 is for GPUs, int8 for CPUs.")
     ] = "fp32",
     image_policy: Annotated[
         int, typer.Option(min=1, max=2, help="2 decodes large JPEGs at a fraction of their size, 1 never does.")

@@ -20,7 +20,7 @@ class Fidelity:
     Args:
         mean_cosine: between both vectors of the same thing; `min_cosine` is the worst.
         top_10: share of each thing's ten nearest others, by the reference, that are among its ten nearest by the
-            candidate. NaN with no more than ten things.
+            candidate; or of its ten nearest in a catalogue. NaN where there are no more than ten to be near to.
         compared: things compared.
     """
 
@@ -30,8 +30,12 @@ class Fidelity:
     compared: int
 
     @classmethod
-    def between(cls, reference: Vectors, candidate: Vectors) -> Self:
+    def between(cls, reference: Vectors, candidate: Vectors, *, catalogue: Vectors | None = None) -> Self:
         """Compares vectors of the same things, float32 [n, dim] each, of any length but zero.
+
+        Args:
+            catalogue: float32 [m, dim]: what both are queries for. None: the things are each other's neighbours, which
+                is the question to ask of a model that embeds the catalogue itself.
 
         Raises:
             ValueError: different shapes.
@@ -40,7 +44,12 @@ class Fidelity:
             raise ValueError(f"{reference.shape} cannot be compared with {candidate.shape}")
         first, second = _unit(reference), _unit(candidate)
         cosines = (first * second).sum(axis=1)
-        return cls(float(cosines.mean()), float(cosines.min()), _overlap(first, second), len(cosines))
+        if catalogue is None:
+            overlap = _overlap(_others(first), _others(second))
+        else:
+            products = _unit(catalogue).T
+            overlap = _overlap(first @ products, second @ products)
+        return cls(float(cosines.mean()), float(cosines.min()), overlap, len(cosines))
 
     def __str__(self) -> str:
         return (
@@ -67,20 +76,29 @@ class FidelityGate:
 INT8_GATE = FidelityGate(mean_cosine=0.999, top_10=0.95)
 """For an image model of reduced precision against fp32, over pictures that look like a catalogue's."""
 
+TEXT_GATE = FidelityGate(mean_cosine=0.999, top_10=0.98)
+"""For a text model of reduced precision against fp32: what texts find among pictures that stay as they are."""
+
 
 def _unit(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
+def _others(unit: Vectors) -> Vectors:
+    """Scores of each with each, [n, n]; nothing is a neighbour of itself."""
+    scores = unit @ unit.T
+    np.fill_diagonal(scores, -np.inf)
+    return scores
+
+
 def _overlap(first: Vectors, second: Vectors) -> float:
-    if len(first) <= NEIGHBOURS:
+    """Of the ten best columns of each row of scores, the mean share that both have."""
+    if first.shape[1] <= NEIGHBOURS:
         return float("nan")
-    shared = [np.intersect1d(a, b).size for a, b in zip(_nearest(first), _nearest(second), strict=True)]
+    shared = [np.intersect1d(a, b).size for a, b in zip(_best(first), _best(second), strict=True)]
     return float(np.mean(shared)) / NEIGHBOURS
 
 
-def _nearest(unit: Vectors) -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
-    """Indices of the ten nearest others of each row, [n, 10] in no order."""
-    scores = unit @ unit.T
-    np.fill_diagonal(scores, -np.inf)
+def _best(scores: Vectors) -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
+    """Columns of the ten highest scores of each row, [n, 10] in no order."""
     return np.argpartition(-scores, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vitrine.domain import Vectors
-from vitrine.models.fidelity import Fidelity, FidelityGate
+from vitrine.models.fidelity import TEXT_GATE, Fidelity, FidelityGate
 
 GATE = FidelityGate(mean_cosine=0.99, top_10=0.9)
 
@@ -56,3 +56,32 @@ def test_too_few_vectors_to_have_ten_neighbours_pass_no_gate() -> None:
 def test_vectors_of_different_things_are_not_compared() -> None:
     with pytest.raises(ValueError, match="cannot be compared"):
         Fidelity.between(cloud(20), cloud(21))
+
+
+def test_what_queries_find_in_a_catalogue_is_compared_there_and_not_among_themselves() -> None:
+    queries, catalogue = cloud(30), cloud(500, seed=2)
+    candidate = queries + 0.3 * np.random.default_rng(4).standard_normal(queries.shape).astype(np.float32)
+    found = Fidelity.between(queries, candidate, catalogue=catalogue)
+    exact = [
+        len(set(np.argsort(-(unit(catalogue) @ one))[:10]) & set(np.argsort(-(unit(catalogue) @ other))[:10]))
+        for one, other in zip(unit(queries), unit(candidate), strict=True)
+    ]
+    assert found.top_10 == pytest.approx(sum(exact) / 300)
+    assert 0.1 < found.top_10 < 0.95
+    assert Fidelity.between(queries, queries, catalogue=catalogue).top_10 == 1
+
+
+def test_a_catalogue_of_ten_is_too_small() -> None:
+    found = Fidelity.between(cloud(20), cloud(20), catalogue=cloud(10))
+    assert np.isnan(found.top_10)
+    assert not GATE.accepts(found)
+
+
+def test_a_text_model_must_find_what_the_whole_one_finds() -> None:
+    assert TEXT_GATE.accepts(Fidelity(mean_cosine=0.999, min_cosine=0.99, top_10=0.98, compared=200))
+    assert not TEXT_GATE.accepts(Fidelity(mean_cosine=0.9989, min_cosine=0.99, top_10=1.0, compared=200))
+    assert not TEXT_GATE.accepts(Fidelity(mean_cosine=1.0, min_cosine=1.0, top_10=0.979, compared=200))
+
+
+def unit(vectors: Vectors) -> Vectors:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
