@@ -3,11 +3,14 @@
 import errno
 import socket
 from collections.abc import Iterable
+from typing import Final
 
 import psutil
 
 from vitrine.local.errors import PortInUse
 from vitrine.local.service import LOOPBACK, Port
+
+_RESERVING_S: Final = 5.0
 
 
 def is_free(number: int, host: str = LOOPBACK) -> bool:
@@ -29,15 +32,31 @@ def is_free(number: int, host: str = LOOPBACK) -> bool:
 
 
 def choose_free(count: int) -> list[int]:
-    """Ports that are free on all interfaces at this moment, all different."""
+    """Ports that are free on all interfaces at this moment, all different.
+
+    For a minute the system gives them to nobody who asks for any port: a server takes seconds to listen on its own, and
+    a second stack that starts meanwhile must not be given the same one.
+    """
     probes = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
     try:
         for probe in probes:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.settimeout(_RESERVING_S)
             probe.bind(("", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+            probe.listen(1)
+        return [_reserved(probe) for probe in probes]
     finally:
         for probe in probes:
             probe.close()
+
+
+def _reserved(probe: socket.socket) -> int:
+    """The port of a listening socket, with a connection left there in TIME_WAIT: servers do not count that as taken."""
+    number = int(probe.getsockname()[1])
+    with socket.create_connection((LOOPBACK, number), _RESERVING_S):
+        accepted, _ = probe.accept()
+        accepted.close()  # whoever closes first lingers
+    return number
 
 
 def require_free(ports: Iterable[Port]) -> None:

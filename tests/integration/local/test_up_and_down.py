@@ -194,9 +194,7 @@ def test_ctrl_c_while_up_waits_stops_what_was_started(elsewhere: CommandLine) ->
 
 
 def test_a_taken_port_is_one_sentence_and_starts_nothing(elsewhere: CommandLine) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", elsewhere.settings.local.milvus_port))
-        other.listen()
+    with socket.create_server(("127.0.0.1", elsewhere.settings.local.milvus_port)):
         code, output = elsewhere("up")
     assert code != 0
     assert output.count("\n") == 1

@@ -26,6 +26,19 @@ def test_chosen_ports_differ_and_are_free() -> None:
     assert all(is_free(port, "") for port in ports)
 
 
+def test_chosen_ports_are_given_to_nobody_else_before_their_servers_listen() -> None:
+    ports = set(choose_free(200))
+    given = set()
+    for _ in range(2_000):
+        with socket.socket() as any_port:
+            any_port.bind(("", 0))
+            given.add(any_port.getsockname()[1])
+    others = {port for _ in range(50) for port in choose_free(20)}
+    assert not ports & (given | others)
+    with socket.create_server(("127.0.0.1", ports.pop())):
+        pass
+
+
 def test_a_taken_port_is_named_with_its_setting_and_its_holder(taken: int) -> None:
     with pytest.raises(PortInUse) as caught:
         require_free([Port(taken, "VITRINE_LOCAL__MILVUS_PORT", "Milvus")])

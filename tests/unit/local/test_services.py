@@ -125,9 +125,7 @@ def test_milvus_keeps_its_inner_ports_while_they_are_free(tmp_path: Path) -> Non
     assert len(set(first.values())) == len(INTERNAL_ROLES)
     service.prepare()
     assert json.loads(record.read_text(encoding="utf-8")) == first
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", first["dataNode"]))
-        other.listen()
+    with socket.create_server(("127.0.0.1", first["dataNode"])):
         service.prepare()
     assert json.loads(record.read_text(encoding="utf-8")) != first
 
