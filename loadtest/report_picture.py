@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from loadtest.summary import StageFigures, Summary
 
@@ -74,8 +75,9 @@ def _label(axes: "Axes", summary: Summary, title: str) -> None:
     axes.set_yscale("log")
     axes.set_xlim(left=0)
     axes.margins(y=0.15)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.tick_params(which="both", labelsize=8, colors=_INK)
     axes.grid(which="major", color="#eceff1", linewidth=0.8)
     for side in ("top", "right"):
