@@ -149,13 +149,19 @@ class LocalSettings(_Section):
 
 
 class SearchSettings(_Section):
-    """How far one search may go. `GET /v1/limits` shows these, and every other limit, to callers."""
+    """How far one search may go, which `GET /v1/limits` shows to callers, and how searches share calls to Milvus."""
 
     max_depth: int = Field(1_000, ge=1, le=8_192, description="Most hits, or groups, that a walk by cursor reaches.")
     facet_depth: int = Field(200, ge=1, le=4_096, description="Best hits whose values are counted for facets.")
     max_facets: int = Field(8, ge=1, le=64, description="Most facets of one search.")
     max_facet_values: int = Field(50, ge=1, le=1_000, description="Most values listed for one facet.")
     max_searches: int = Field(32, ge=1, le=256, description="Most searches in one multi_search.")
+    calls_under_way: int = Field(
+        4, ge=1, le=256, description="Calls to Milvus at once for searches that differ in their query alone."
+    )
+    max_joined: int = Field(
+        16, ge=1, le=256, description="Most of such searches in one call, where they would wait; 1 joins none."
+    )
     cursor_key: SecretStr = Field(
         SecretStr(""),
         description="Signs cursors; the same for all replicas. Empty: random, so cursors end with the process.",

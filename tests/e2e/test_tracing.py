@@ -192,15 +192,15 @@ def test_no_span_has_a_word_of_the_caller(sampling_gateway: RunningGateway, rece
 
 def test_texts_that_share_a_call_lead_to_each_other(sampling_gateway: RunningGateway, receiver: OtlpReceiver) -> None:
     def joined() -> list[ReceivedSpan]:
-        return [span for span in receiver.spans() if span.name == "joined batch"]
+        return [span for span in receiver.spans() if span.name == "joined texts"]
 
     for attempt in range(5):
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(sampling_gateway.search, (f"text {attempt} {n}" for n in range(64))))
         if joined():
             break
-    batch = receiver.wait(lambda spans: any(span.name == "joined batch" for span in spans)) and joined()[0]
-    assert batch.attributes["vitrine.texts"] == len(batch.links) + 1
+    batch = receiver.wait(lambda spans: any(span.name == "joined texts" for span in spans)) and joined()[0]
+    assert batch.attributes["vitrine.joined"] == len(batch.links) + 1
     trace, _ = batch.links[0]
 
     def leads_back(spans: list[ReceivedSpan]) -> bool:

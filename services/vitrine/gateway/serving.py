@@ -11,6 +11,7 @@ from vitrine.embedding.tokenizer import Tokenizer
 from vitrine.errors import ModelInvalid, SettingsInvalid
 from vitrine.gateway.app import create_app
 from vitrine.gateway.draining import DrainingServer, Farewell
+from vitrine.gateway.protocol import OnePacketProtocol
 from vitrine.gateway.scraping import bind_metrics_port
 from vitrine.settings import Settings, read_settings
 from vitrine.telemetry.logging import FIELDS, configure_logging
@@ -33,7 +34,7 @@ def serve(settings: Settings) -> None:
         host=gateway.host,
         port=gateway.port,
         loop="uvloop",
-        http="httptools",
+        http=OnePacketProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -2,30 +2,67 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Final
 
 import numpy as np
 
-from vitrine.domain import Deadline, FieldValue, Hit, Vectors
+from vitrine.domain import Deadline, FieldSpec, FieldValue, Hit, Vectors
+from vitrine.joining import Joiner
 from vitrine.search.cursor import Cursors
 from vitrine.search.grouping import MAX_ROUNDS
 from vitrine.search.plan import DESCRIBED_ROWS, Plan
 from vitrine.search.selection import Picked, Selection
+from vitrine.settings import SearchSettings
 from vitrine.telemetry.stages import Stage, StageClock
 from vitrine.vectorstore.filters import both, none_of
+from vitrine.vectorstore.index_kind import IndexParams
 from vitrine.vectorstore.neighbours import Neighbours
 from vitrine.vectorstore.searcher import MAX_NEIGHBOURS, VectorSearcher
+
+JOINED_ROWS: Final = 4_096
+"""The most neighbours that searches ask for together: a page of twenty for each of two hundred, or four pages of a
+thousand. One call's answer stays a few megabytes, and nobody waits long for his neighbours' rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """All that searches must have in common to share a call: everything but their vectors."""
+
+    collection: str
+    build: str
+    index: IndexParams
+    fields: tuple[FieldSpec, ...]
+    params: tuple[tuple[str, int], ...]
+    expression: str
+    rows: int
+    offset: int
+    described: bool
+    with_vectors: bool
 
 
 class Fetching:
     """What plans need of Milvus.
 
     Raises, in each of its methods: CollectionNotFound, CollectionNotReady, VectorStoreUnavailable, DeadlineExceeded.
+
+    Args:
+        vectors: asks Milvus.
+        cursors: to recognise what earlier pages gave.
+        settings: how many searches may share a call, and how many calls of like searches are under way.
     """
 
-    def __init__(self, vectors: VectorSearcher, cursors: Cursors) -> None:
+    def __init__(self, vectors: VectorSearcher, cursors: Cursors, settings: SearchSettings) -> None:
         self._vectors = vectors
         self._cursors = cursors
+        self._joiner: Joiner[_Alike, Vectors, list[Neighbours]] = Joiner(
+            self._neighbours,
+            most=lambda alike: max(1, min(settings.max_joined, JOINED_ROWS // (alike.rows + alike.offset))),
+            under_way=settings.calls_under_way,
+            span_name="joined searches",
+            doing="waiting for neighbours",
+        )
 
     async def neighbours(self, plan: Plan, queries: Sequence[Vectors], deadline: Deadline) -> list[Neighbours]:
         """The plan's neighbours of each query, in one call."""
@@ -69,20 +106,38 @@ class Fetching:
         self, plan: Plan, queries: Vectors, rows: int, expression: str, deadline: Deadline
     ) -> list[Neighbours]:
         collection = plan.collection
-        return await self._vectors.neighbours(
-            collection.name,
-            queries,
-            limit=rows,
-            offset=plan.offset,
-            wanted=1,  # the plan has checked `params` against what the caller wants
+        alike = _Alike(
+            collection=collection.name,
+            build=collection.build_id,
             index=collection.index,
             fields=plan.fields,
-            described=plan.described,
-            params=plan.request.params,
+            params=tuple(sorted(plan.request.params.items())),
             expression=expression,
-            deadline=deadline,
+            rows=rows,
+            offset=plan.offset,
+            described=plan.described,
             with_vectors=plan.with_vectors,
         )
+        return await self._joiner.ask(alike, queries, len(queries), deadline)
+
+    async def _neighbours(self, alike: _Alike, queries: list[Vectors], deadline: Deadline) -> list[list[Neighbours]]:
+        """Neighbours for queries of float32 [n, dim] each, in one call."""
+        found = await self._vectors.neighbours(
+            alike.collection,
+            queries[0] if len(queries) == 1 else np.concatenate(queries),
+            limit=alike.rows,
+            offset=alike.offset,
+            wanted=1,  # the plan has checked `params` against what the caller wants
+            index=alike.index,
+            fields=alike.fields,
+            described=alike.described,
+            params=dict(alike.params),
+            expression=alike.expression,
+            deadline=deadline,
+            with_vectors=alike.with_vectors,
+        )
+        ends = list(accumulate((len(one) for one in queries), initial=0))
+        return [found[start:end] for start, end in pairwise(ends)]
 
     async def _look_up(self, plan: Plan, ids: list[str], deadline: Deadline) -> dict[str, Hit]:
         if not ids:

@@ -83,7 +83,7 @@ class Searcher:
         self._cursors = Cursors.of(self._settings)
         self._resolver = Resolver(directory, encoder.contract)
         self._embedder = QueryEmbedder(encoder, vectors)
-        self._fetching = Fetching(vectors, self._cursors)
+        self._fetching = Fetching(vectors, self._cursors, self._settings)
 
     async def search(self, request: SearchRequest, deadline: Deadline, clock: StageClock) -> SearchResult:
         """Runs one search against the one collection that the alias names at this moment, or that its cursor names.

@@ -180,10 +180,10 @@ async def test_a_call_for_several_is_in_the_trace_of_the_first_that_is_sampled_a
     await asyncio.gather(*tasks, *requests)
     tracing.close()
     spans = {one.name: one for one in exporter.get_finished_spans()}
-    batch, leading, other = spans["joined batch"], spans["embed 2"], spans["embed 3"]
+    batch, leading, other = spans["joined texts"], spans["embed 2"], spans["embed 3"]
     assert batch.parent is not None
     assert batch.parent.span_id == leading.context.span_id
-    assert batch.attributes == {"vitrine.texts": 3, "vitrine.batch_size": 3}
+    assert batch.attributes == {"vitrine.joined": 3, "vitrine.batch_size": 3}
     assert [link.context.span_id for link in batch.links] == [other.context.span_id]
     assert [link.context.span_id for link in other.links] == [batch.context.span_id]
 

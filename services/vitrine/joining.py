@@ -1,0 +1,189 @@
+"""Puts questions that would wait for a server anyway into one call.
+
+While few calls are under way a question is sent at once; what comes meanwhile waits, and goes together in the next one.
+So a lone question is never held back, and a busy server gets fewer and larger calls, which cost it less for each.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Generic, TypeAlias, TypeVar, cast
+
+from vitrine.domain import Deadline
+from vitrine.telemetry.spans import TraceContext, current_trace, link_to, recording, resumed, span
+
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Call: TypeAlias = Callable[[Key, list[Item], Deadline], Awaitable[Sequence[Answer]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[Item, Answer]):
+    item: Item
+    rows: int
+    deadline: Deadline
+    answer: asyncio.Future[Answer]
+    trace: TraceContext | None
+
+
+@dataclass(slots=True)
+class _Queue(Generic[Item, Answer]):
+    """What waits of one key, and how many calls of it are under way."""
+
+    waiting: deque[_Waiting[Item, Answer]] = field(default_factory=deque)
+    under_way: int = 0
+
+    def take(self, most: int) -> list[_Waiting[Item, Answer]]:
+        """The longest waiting that fit one call, without those that nobody waits for any more."""
+        batch: list[_Waiting[Item, Answer]] = []
+        rows = 0
+        while self.waiting and (not batch or rows + self.waiting[0].rows <= most):
+            first = self.waiting.popleft()
+            if not first.answer.done():
+                batch.append(first)
+                rows += first.rows
+        return batch
+
+
+class Joiner(Generic[Key, Item, Answer]):
+    """Asks for items of one key together.
+
+    What waits is bounded by whoever admits requests, and by their deadlines. Belongs to one event loop.
+
+    Args:
+        call: asks for items of a key within a deadline; an answer for each, in their order.
+        most: rows that a call of a key may have; an item of more goes alone.
+        under_way: calls of a key at the same time.
+        span_name: of the span around a call for several items.
+        doing: what takes too long when the time is up, for the error.
+    """
+
+    def __init__(
+        self,
+        call: Call[Key, Item, Answer],
+        *,
+        most: Callable[[Key], int],
+        under_way: int,
+        span_name: str,
+        doing: str,
+    ) -> None:
+        self._call = call
+        self._span_name = span_name
+        self._most = most
+        self._under_way = under_way
+        self._doing = doing
+        self._queues: dict[Key, _Queue[Item, Answer]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def ask(self, key: Key, item: Item, rows: int, deadline: Deadline) -> Answer:
+        """The answer to one item.
+
+        Args:
+            key: of those that can share a call.
+            item: what is asked.
+            rows: how much of a call's room it takes.
+            deadline: of this item; a call lasts as long as its most patient one.
+
+        Raises:
+            DeadlineExceeded: no answer in time; an item that still waits is not asked any more.
+            Whatever the call raises, for every item of it.
+        """
+        left = deadline.remaining()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(item, rows, deadline, answer, current_trace())
+        queue = self._queues.setdefault(key, _Queue())
+        queue.waiting.append(waiting)
+        if queue.under_way < self._under_way:
+            queue.under_way += 1
+            # In no request's context: the task goes on for others when the one that began it has its answer.
+            task = asyncio.create_task(self._send(key, queue), context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        with deadline.bounding(self._doing):
+            async with asyncio.timeout(left):
+                return await answer
+
+    async def _send(self, key: Key, queue: _Queue[Item, Answer]) -> None:
+        """Calls for as long as items of the key wait."""
+        try:
+            while batch := queue.take(self._most(key)):
+                with resumed(_leading(batch)), _joined(self._span_name, batch):
+                    await self._answer(key, batch)
+        finally:
+            queue.under_way -= 1
+            if not queue.under_way and self._queues.get(key) is queue:
+                del self._queues[key]
+
+    async def _answer(self, key: Key, batch: list[_Waiting[Item, Answer]]) -> None:
+        # The most patient one's deadline: each of the others stops waiting by itself.
+        latest = max((waiting.deadline for waiting in batch), key=lambda deadline: deadline.at)
+        try:
+            with _ending_with_the_last(batch):
+                answers = await self._call(key, [waiting.item for waiting in batch], latest)
+        except Exception as error:  # noqa: BLE001 - handed to everyone who waits
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
+            return
+        for waiting, answer in zip(batch, answers, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(answer)
+
+
+class _Abandoned(Exception):
+    """Nobody waits for a call any more."""
+
+
+@contextmanager
+def _ending_with_the_last(batch: Sequence[_Waiting[Item, Answer]]) -> Iterator[None]:
+    """Cancels the awaiting block when all who wait for it have left.
+
+    Raises:
+        _Abandoned: they have.
+    """
+    task, left = cast("asyncio.Task[None]", asyncio.current_task()), False
+
+    def note(_: "asyncio.Future[Answer]") -> None:
+        nonlocal left
+        if not left and all(waiting.answer.done() for waiting in batch):
+            left = True
+            task.cancel()
+
+    for waiting in batch:
+        waiting.answer.add_done_callback(note)
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if left and task.uncancel() == 0:
+            raise _Abandoned from error
+        raise
+    finally:
+        for waiting in batch:
+            waiting.answer.remove_done_callback(note)
+
+
+def _leading(batch: Sequence[_Waiting[Item, Answer]]) -> TraceContext | None:
+    """The trace that a call belongs to: of the first item that is traced, else of the first."""
+    traces = [waiting.trace for waiting in batch if waiting.trace is not None]
+    return next((trace for trace in traces if trace.span is not None), traces[0] if traces else None)
+
+
+@contextmanager
+def _joined(name: str, batch: Sequence[_Waiting[Item, Answer]]) -> Iterator[None]:
+    """A span around a call for several items, which is in one of their traces and linked with all the others."""
+    leading = recording()
+    if leading is None or len(batch) == 1:
+        yield
+        return
+    others = [waiting.trace for waiting in batch if waiting.trace is not None and waiting.trace is not leading]
+    rows = sum(waiting.rows for waiting in batch)
+    with span(name, {"vitrine.joined": len(batch), "vitrine.batch_size": rows}, links=others):
+        joined = current_trace()
+        for other in others:
+            with resumed(other):
+                link_to(joined)
+        yield
