@@ -1,4 +1,4 @@
-"""Latency of one call at a time: the systems take turns at every call, so that a disturbance hits all alike."""
+"""Latency of one call at a time: the systems take turns at every text, so that a disturbance hits all alike."""
 
 import gc
 import time
@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import numpy as np
 
 from loadtest.bench.serving.systems import Call, Rows, System
 
@@ -37,7 +39,8 @@ def without_collector() -> Iterator[None]:
 
 
 async def call_in_turns(systems: Sequence[System], rows: Rows) -> dict[str, Calls]:
-    """Asks every system for each of the texts once; who begins changes from text to text.
+    """Asks every system for each of the texts once, in another order by chance each time: what a call leaves behind, in
+    the processor's caches for one, does not fall upon the same one always.
 
     All are asked for all of them before, so that what is loaded on first use is there, and a cache remembers.
     """
@@ -45,10 +48,10 @@ async def call_in_turns(systems: Sequence[System], rows: Rows) -> dict[str, Call
         calls = {system.name: await stack.enter_async_context(system.caller()) for system in systems}
         await _warm(systems, calls, rows)
         measured = {system.name: Calls() for system in systems}
+        draw = np.random.default_rng(7)
         with without_collector():
-            for number, row in enumerate(rows.tolist()):
-                for step in range(len(systems)):
-                    system = systems[(number + step) % len(systems)]
+            for row in rows.tolist():
+                for system in (systems[place] for place in draw.permutation(len(systems))):
                     began = time.perf_counter()
                     answer = await calls[system.name](row)
                     spent = time.perf_counter() - began

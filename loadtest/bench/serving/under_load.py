@@ -27,17 +27,19 @@ class Slice:
     Args:
         callers: at once.
         latencies_s: of the calls that began and ended in it, float64 [n].
+        seconds: that it took; of a system with a clock of its own, that all its answers took.
         spent: by process, and how long it was.
     """
 
     callers: int
     latencies_s: npt.NDArray[np.float64]
+    seconds: float
     spent: Spent
 
     @property
     def per_s(self) -> float:
         """Answers a second."""
-        return len(self.latencies_s) / self.spent.elapsed_s
+        return len(self.latencies_s) / self.seconds
 
 
 Asked = dict[str, Iterator[int]]
@@ -77,7 +79,8 @@ async def _slice(system: System, callers: int, seconds: float, processes: Proces
         await _run(calls, rows, seconds * WARM_SHARE, system)
         with without_collector(), processes.counting() as spent:
             latencies = await _run(calls, rows, seconds, system)
-    return Slice(callers, latencies, spent)
+    seconds = spent.elapsed_s if system.seconds_in is None else float(latencies.sum())
+    return Slice(callers, latencies, seconds, spent)
 
 
 async def _run(calls: Sequence[Call], rows: Iterator[int], seconds: float, system: System) -> npt.NDArray[np.float64]:

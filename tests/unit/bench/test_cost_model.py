@@ -15,7 +15,7 @@ IDLE = {"gateway": 0.0, "triton": 0.0, "milvus": 0.05, "generator": 0.0}
 
 def _slice(answers: int, elapsed_s: float) -> Slice:
     cpu = {PROCESS_OF[stage]: IDLE[stage] * elapsed_s + TRUE_MS[stage] / 1000 * answers for stage in STAGES}
-    return Slice(8, np.full(answers, 0.05), Spent(cpu, elapsed_s))
+    return Slice(8, np.full(answers, 0.05), elapsed_s, Spent(cpu, elapsed_s))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from loadtest.bench.serving.under_load import Slice
 
 
 def _slice(callers: int, answers: int, latency_s: float) -> Slice:
-    return Slice(callers, np.full(answers, latency_s), Spent({"milvus": 0.002 * answers}, 2.0))
+    return Slice(callers, np.full(answers, latency_s), 2.0, Spent({"milvus": 0.002 * answers}, 2.0))
 
 
 def test_rates_are_medians_of_slices_and_latencies_are_pooled() -> None:
@@ -25,7 +25,7 @@ def test_rates_are_medians_of_slices_and_latencies_are_pooled() -> None:
 
 
 def test_what_the_machine_did_for_none_of_the_processes_is_told() -> None:
-    slices = [Slice(8, np.array([0.1]), Spent({"milvus": 1.0, "triton fp32": 2.0, MACHINE: 3.5}, 2.0))] * 2
+    slices = [Slice(8, np.array([0.1]), 2.0, Spent({"milvus": 1.0, "triton fp32": 2.0, MACHINE: 3.5}, 2.0))] * 2
     assert other_cores(slices) == pytest.approx(0.25)
 
 
