@@ -27,7 +27,7 @@ from loadtest.scenarios.picturing import draw_pictures
 from loadtest.shapes import LoadRefused
 from loadtest.shopper import Shopper
 from loadtest.summary import Summary
-from loadtest.thresholds import check
+from loadtest.thresholds import Thresholds, check
 
 # Here, before Locust forks workers and connects them: a worker that draws does not answer its master.
 _PICTURES: Final = draw_pictures(16, seed=0)
@@ -90,6 +90,7 @@ def _prepare(environment: Environment, runner: Runner, **_: Any) -> None:
         return
     try:
         plan = Plan.of(environment.parsed_options)
+        thresholds = plan.thresholds()
         environment.host = require_host(environment.host, allow_remote=environment.parsed_options.allow_remote)
         check_collections(environment.host, plan)
     except LoadRefused as refusal:
@@ -103,7 +104,7 @@ def _prepare(environment: Environment, runner: Runner, **_: Any) -> None:
     else:
         _wire_alone(environment, course, plan)
     events.test_stopping.add_listener(lambda **_: setattr(course, "ended_at", time.monotonic()))
-    events.quitting.add_listener(lambda **_: _finish(environment, course, plan))
+    events.quitting.add_listener(lambda **_: _finish(environment, course, plan, thresholds))
 
 
 def _wire_alone(environment: Environment, course: Course, plan: Plan) -> None:
@@ -162,10 +163,10 @@ def _shop(plan: Plan) -> Shop:
     return Shop(plan.collection, QueryLog(read_queries()), _PICTURES, plan.scratch, plan.facets, plan.group_by)
 
 
-def _finish(environment: Environment, course: Course, plan: Plan) -> None:
+def _finish(environment: Environment, course: Course, plan: Plan, thresholds: Thresholds) -> None:
     """Writes the report; the exit status says whether all thresholds held, and the last lines which did not."""
-    summary = Summary(plan.stages, course.record, plan.thresholds.goodput_ms, course.ran_s())
-    checks = check(plan.thresholds, summary)
+    summary = Summary(plan.stages, course.record, thresholds.goodput_ms, course.ran_s())
+    checks = check(thresholds, summary)
     runner = environment.runner
     workers = runner.worker_count if isinstance(runner, MasterRunner) else 1
     write_report(plan.output, plan.told(str(environment.host), workers), summary, checks)

@@ -55,7 +55,7 @@ class Plan:
     scratch: str | None
     facets: tuple[str, ...]
     group_by: str | None
-    thresholds: Thresholds
+    thresholds_file: Path
     output: Path
 
     @classmethod
@@ -74,7 +74,6 @@ class Plan:
             raise LoadRefused("--patience and --timeout are above 0 and at most 60 s.")
         if options.write_collection == options.collection:
             raise LoadRefused("--write-collection must not be the collection that is searched.")
-        path = Path(options.thresholds or FOLDER / f"{shape.name}.toml")
         return cls(
             shape=shape,
             stages=stages,
@@ -87,9 +86,17 @@ class Plan:
             scratch=options.write_collection or None,
             facets=tuple(filter(None, options.facets.split(","))),
             group_by=options.group_by or None,
-            thresholds=read_thresholds(path, tuple(stage.name for stage in stages if stage.measured)),
+            thresholds_file=Path(options.thresholds or FOLDER / f"{shape.name}.toml"),
             output=Path(options.output),
         )
+
+    def thresholds(self) -> Thresholds:
+        """Those of the file, which only the process that judges needs to have.
+
+        Raises:
+            LoadRefused: it cannot be read, or does not fit the shape.
+        """
+        return read_thresholds(self.thresholds_file, tuple(stage.name for stage in self.stages if stage.measured))
 
     @property
     def seconds(self) -> float:

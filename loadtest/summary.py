@@ -82,6 +82,10 @@ class Summary:
         """The names of all that was asked in a measured stage."""
         return sorted({name for number, name in self.record.tallies if number in self._measured})
 
+    def planned(self) -> float:
+        """How many arrivals the schedule has on average in the stages that were measured."""
+        return sum(figures.stage.rate * figures.stage.seconds for figures in self.stages)
+
     def knee(self) -> StageFigures | None:
         """Where throughput over latency is greatest: beyond it more load buys more waiting than answers.
 
@@ -108,6 +112,7 @@ class Summary:
         knee = self.knee()
         return {
             "goodput_ms": self.goodput_ms,
+            "planned": round(self.planned(), 1),
             "whole": figures_of(self.tally()),
             "endpoints": {name: figures_of(self.tally(endpoint=name)) for name in self.endpoints()},
             "stages": [

@@ -17,6 +17,7 @@ latency_ms."search: prefix" = {p95 = 200}
 latency_ms.all = {p99 = 500}
 """
 
+import math
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,7 +33,9 @@ ALL: Final = "all"
 _RUN_LIMITS: Final = ("generator_lag_ms", "knee", "peak_goodput")
 _LIMITS: Final = ("error_rate", "achieved", "goodput", "refusal_ms")
 _PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0}
-_AT_LEAST: Final = frozenset({"achieved", "goodput", "knee", "peak_goodput"})
+OFFERED: Final = "offered"
+_AT_LEAST: Final = frozenset({"achieved", "goodput", "knee", "peak_goodput", OFFERED})
+_DEVIATIONS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +122,32 @@ def _number(table: dict[str, Any], name: str) -> float:
 
 
 def check(thresholds: Thresholds, summary: Summary) -> list[Check]:
-    """Every threshold against the run. Endpoints that were never asked have none to keep."""
+    """Every threshold against the run, and whether there was a run of the planned size to begin with.
+
+    Endpoints that were never asked have none to keep.
+    """
     knee = summary.knee()
     run = {
         "generator_lag_ms": summary.lag_ms(),
         "knee": None if knee is None else knee.throughput,
         "peak_goodput": summary.peak(),
     }
-    checks = [Check("run", name, limit, run[name]) for name, limit in thresholds.run.items()]
+    checks = [_came(summary)]
+    checks += [Check("run", name, limit, run[name]) for name, limit in thresholds.run.items()]
     checks += _checks(summary, "whole", None, thresholds.whole)
     for name, limits in thresholds.stages.items():
         checks += _checks(summary, name, name, limits)
     return checks
+
+
+def _came(summary: Summary) -> Check:
+    """Whether the generator offered what was planned, up to the chance of a Poisson process: a worker that dies takes
+    its share of the load with it, and must not make a better run of it."""
+    planned = summary.planned()
+    if not planned:
+        return Check("run", OFFERED, 1.0, None)
+    deviation = 1 / math.sqrt(planned)
+    return Check("run", OFFERED, max(0.0, 1 - _DEVIATIONS * deviation), summary.tally().offered / planned)
 
 
 def _checks(summary: Summary, where: str, stage: str | None, limits: Limits) -> Iterator[Check]:

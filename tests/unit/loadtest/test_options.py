@@ -10,7 +10,9 @@ from loadtest.shapes import SHAPES, LoadRefused
 def _plan(*arguments: str) -> Plan:
     parser = argparse.ArgumentParser()
     add_options(parser)
-    return Plan.of(parser.parse_args(arguments))
+    plan = Plan.of(parser.parse_args(arguments))
+    plan.thresholds()
+    return plan
 
 
 def test_a_shape_brings_what_nobody_says_otherwise() -> None:

@@ -6,7 +6,7 @@ from loadtest.record import Record
 from loadtest.report import report_lines
 from loadtest.shapes import SHAPES, LoadRefused, Shape, Stage
 from loadtest.summary import Summary
-from loadtest.thresholds import FOLDER, check, read_thresholds
+from loadtest.thresholds import FOLDER, OFFERED, check, read_thresholds
 
 STAGES = (Stage("before", 10, 10), Stage("after", 10, 10))
 
@@ -27,7 +27,9 @@ def _checked(tmp_path: Path, text: str) -> dict[tuple[str, str], bool]:
     path = tmp_path / "thresholds.toml"
     path.write_text(f"goodput_ms = 100\n{text}", encoding="utf-8")
     checks = check(read_thresholds(path, ("before", "after")), _summary())
-    return {(one.where, one.what): one.held for one in checks}
+    assert checks[0].what == OFFERED
+    assert checks[0].held
+    return {(one.where, one.what): one.held for one in checks[1:]}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_threshold_for_a_stage_that_was_not_reached_is_broken(tmp_path: Path) 
     path.write_text("goodput_ms = 100\n[stages.after]\nerror_rate = 1\n[whole]\nachieved = 0", encoding="utf-8")
     summary = Summary(STAGES, _summary().record, 100, second=12.0)
     checks = check(read_thresholds(path, ("before", "after")), summary)
-    assert {one.where: one.held for one in checks} == {"whole": True, "after": False}
+    assert {one.where: one.held for one in checks} == {"run": True, "whole": True, "after": False}
     lines = "\n".join(report_lines(summary, checks))
     assert "nothing  BROKEN" in lines
     assert lines.count("BROKEN") == 1
@@ -95,6 +97,19 @@ def test_a_file_must_say_what_goodput_is(tmp_path: Path) -> None:
     path.write_text("[whole]\nerror_rate = 0.1\n", encoding="utf-8")
     with pytest.raises(LoadRefused, match="goodput_ms must be a number"):
         read_thresholds(path, ())
+
+
+def test_a_load_that_did_not_come_in_full_is_no_test(tmp_path: Path) -> None:
+    path = tmp_path / "thresholds.toml"
+    path.write_text("goodput_ms = 100\n", encoding="utf-8")
+    thresholds = read_thresholds(path, ())
+    half = tuple(Stage(stage.name, stage.seconds, 2 * stage.rate) for stage in STAGES)
+    for stages, held in ((STAGES, True), (half, False)):
+        (came,) = check(thresholds, Summary(stages, _summary().record, 100))
+        assert came.held == held
+    (nothing,) = check(thresholds, Summary(STAGES, Record(), 100))
+    assert nothing.measured is None
+    assert not nothing.held
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
