@@ -37,7 +37,8 @@ Precision = Literal["fp32", "fp16", "int8"]
 
 IMAGE_POLICY: Literal[1, 2] = 2
 """What a new repository gets: scaled decoding of large JPEGs (docs/image-policy.md)."""
-BUCKETS = (8, 16, 32, 77)
+BUCKETS = (4, 6, 8, 16, 32, 77)
+"""Most queries are of one to four words, 3 to 6 tokens: see docs/adr/0002-text-buckets.md."""
 OWN_ENTRIES = (TEXT_MODEL, IMAGE_MODEL, CONTRACT_FILE, TOKENIZER_FILE)
 _PROTOBUF_LIMIT = 2**31 - 1
 
@@ -80,7 +81,7 @@ def export(
     Args:
         source: checkpoint folder of the transformers format, or a hub id such as openai/clip-vit-base-patch32.
         output: folder to write; must not hold a repository yet unless `force`. Other files in it (a README) are kept.
-        precision: "fp32"; "fp16" for GPUs; "int8" for CPUs with VNNI instructions.
+        precision: "fp32"; "fp16" for GPUs; "int8" for CPUs.
         image_policy: version of docs/image-policy.md; 1 gives the fingerprints of repositories that were made before.
         serving: how Triton runs it; the CPU profile by default.
         model_name: name recorded in the contract; the hub id or the folder's name by default.

@@ -204,10 +204,9 @@ def _attention(
 ) -> str:
     """Self-attention of x [batch, tokens, width] before its output projection."""
     merged = linear.apply(graph, x, *_projections(weights, layer, tower, "qkv"))
-    split = graph.op("Reshape", merged, graph.constant([0, 0, 3, tower.heads, tower.width // tower.heads]))
-    parts = graph.ops("Split", graph.op("Transpose", split, perm=[2, 0, 3, 1, 4]), outputs=3, axis=0)
-    axis = graph.constant([0])
-    query, key, value = (graph.op("Squeeze", part, axis) for part in parts)
+    # The three stand one after the other as heads, so that cutting them apart leaves no axis to squeeze.
+    heads = graph.op("Reshape", merged, graph.constant([0, 0, 3 * tower.heads, tower.width // tower.heads]))
+    query, key, value = graph.ops("Split", graph.op("Transpose", heads, perm=[0, 2, 1, 3]), outputs=3, axis=1)
     scores = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 3, 2]))
     if mask:
         scores = graph.op("Add", scores, mask)

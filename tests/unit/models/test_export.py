@@ -22,7 +22,7 @@ from vitrine.models.triton_config import Serving
 
 pytestmark = pytest.mark.export
 
-BUCKETS = (8, 16, 32, 77)
+BUCKETS = (4, 6, 8, 16, 32, 77)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_an_export_is_a_complete_repository(exported: ExportReport) -> None:
 
 
 def test_an_export_agrees_with_transformers(exported: ExportReport) -> None:
-    for part, compared in ((exported.text, 4 * 16), (exported.image, 16)):
+    for part, compared in ((exported.text, 6 * 16), (exported.image, 16)):
         assert part.agreement.compared == compared
         assert part.agreement.max_difference <= 1e-5
         assert part.agreement.min_cosine >= 0.999999
@@ -155,10 +155,10 @@ def test_checkpoints_of_both_activations_and_of_the_older_end_id_agree(
 
 
 def test_a_short_context_has_fewer_buckets() -> None:
-    assert text_buckets(77) == (8, 16, 32, 77)
-    assert text_buckets(32) == (8, 16, 32)
-    assert text_buckets(20) == (8, 16, 20)
-    assert text_buckets(6) == (6,)
+    assert text_buckets(77) == BUCKETS
+    assert text_buckets(32) == (4, 6, 8, 16, 32)
+    assert text_buckets(20) == (4, 6, 8, 16, 20)
+    assert text_buckets(3) == (3,)
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
