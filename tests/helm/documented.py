@@ -66,7 +66,7 @@ def scripts(document: Path) -> Iterator[str]:
     return (
         block
         for block in blocks(document)
-        if block.split()[0].strip('"') not in {"apiVersion:", "externalS3:", "rules:"}
+        if block.split()[0].strip('"') not in {"apiVersion:", "externalS3:", "loadtest:", "rules:"}
     )
 
 

@@ -243,6 +243,13 @@ def test_values_that_the_documents_name_are_values_of_the_chart() -> None:
     assert seen > 5
 
 
+def test_the_values_of_a_load_test_make_its_jobs(tmp_path: Path) -> None:
+    (text,) = [text for text in blocks(DOCUMENTS[0]) if text.startswith("loadtest:")]
+    (tmp_path / "load.yaml").write_text(text)
+    pods = render("production-gpu", f"--values={tmp_path / 'load.yaml'}").pods_of("loadtest")
+    assert [pod.owner["spec"].get("completions") for pod in pods] == [None, 3]
+
+
 def test_the_adapter_serves_the_metrics_that_autoscalers_ask_for() -> None:
     (text,) = [text for text in blocks(DOCUMENTS[0]) if text.startswith("rules:")]
     served = {

@@ -87,6 +87,18 @@ def indexing_pod(stack: RunningStack, provided: Provided) -> Iterator[PodRunning
         yield running
 
 
+@pytest.fixture(scope="module")
+def gateway(start: Start, indexing_pod: PodRunning) -> Iterator[PodRunning]:
+    """The gateway's pod with the values for a laptop, ready by its own probes."""
+    del indexing_pod  # /readyz is 503 without a collection
+    rendered = rendered_here("dev")
+    (pod,) = rendered.pods_of("gateway")
+    running = start(rendered, pod)
+    running.wait_ready()
+    yield running
+    running.remove()
+
+
 @contextmanager
 def _pods(provided: Provided) -> Iterator[Start]:
     started: list[PodRunning] = []

@@ -1,6 +1,5 @@
 """The gateway's pod with the values for a laptop: it gets ready, searches, and may do no more than it must."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -13,18 +12,6 @@ from tests.pods.running import PodRunning
 pytestmark = pytest.mark.pods
 
 _URL = "http://127.0.0.1:8080"
-
-
-@pytest.fixture(scope="module")
-def gateway(start: Start, indexing_pod: PodRunning) -> Iterator[PodRunning]:
-    """Ready by its own probes."""
-    del indexing_pod  # /readyz is 503 without a collection
-    rendered = rendered_here("dev")
-    (pod,) = rendered.pods_of("gateway")
-    running = start(rendered, pod)
-    running.wait_ready()
-    yield running
-    running.remove()
 
 
 def test_a_search_finds_products_of_the_catalogue(gateway: PodRunning, catalogue: Path) -> None:
