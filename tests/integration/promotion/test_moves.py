@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from vitrine.promotion.trying import Sampling
 
 EDITIONS = ("live", "good", "foreign")
 RATE = 50.0
+"""Searches a second; where other work takes the cores, those who send them fall behind."""
 SEEN_WITHIN_S = 1.5
 """A gateway follows an alias within the second for which it remembers it."""
 
@@ -133,7 +134,9 @@ def page(gateway: RunningGateway, alias: str, cursor: str | None = None) -> dict
     return answer
 
 
-async def test_shoppers_notice_neither_promotion_nor_rollback(editions: Editions, gateway: RunningGateway) -> None:
+async def test_shoppers_notice_neither_promotion_nor_rollback(
+    editions: Editions, gateway: RunningGateway, record_property: Callable[[str, object], None]
+) -> None:
     live, good = editions.name("live"), editions.name("good")
     first = page(gateway, editions.alias)
     async with shoppers(gateway, editions.alias) as answers:
@@ -150,7 +153,8 @@ async def test_shoppers_notice_neither_promotion_nor_rollback(editions: Editions
         back = time.monotonic()
         await asyncio.sleep(SEEN_WITHIN_S + 0.5)
     assert answers.faults == []
-    assert answers.asked_per_s >= 0.95 * RATE
+    record_property("searches_per_s", round(answers.asked_per_s, 1))
+    assert answers.asked_per_s >= RATE / 2, "the shoppers themselves did not get on"
     assert len(answers.seen) >= RATE * 5, "too few searches to tell anything"
     assert {collection for _, collection in answers.seen} == {live, good}
     assert {name for began, name in answers.seen if moved + SEEN_WITHIN_S < began < returning} == {good}
