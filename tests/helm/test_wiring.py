@@ -8,7 +8,7 @@ from vitrine.gateway import app as gateway
 from vitrine.settings import AuthSettings, Settings
 from vitrine.telemetry.metrics import GatewayMetrics
 
-# Triton's own, of the KServe protocol; vitrine.local.triton waits for the same.
+# Triton's own, of the KServe protocol; tests/integration/local/test_triton_as_rendered.py asks a real one.
 TRITON_PATHS = {"/v2/health/live", "/v2/health/ready", "/metrics"}
 
 
