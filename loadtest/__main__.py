@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,8 @@ _LOOPBACK: Final = "127.0.0.1"
 _MOST_WORKERS: Final = 64
 _WORKERS_WAIT_S: Final = 60
 _REFUSED: Final = 2
-_FINISH_S: Final = 60.0
+_REPORT_S: Final = 60.0
+_FINISH_S: Final = 10.0
 
 
 def main() -> None:
@@ -37,8 +38,9 @@ def main() -> None:
     arguments, others = parser.parse_known_args()
     if not 0 <= arguments.workers <= _MOST_WORKERS:
         parser.error(f"--workers is at most {_MOST_WORKERS}")
-    # Whatever ends this program ends the stack, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Whatever ends this program ends the stack, too; also from a shell that runs it in the background, deaf to Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     output = Path(arguments.output)
     if arguments.host:
         sys.exit(run_locust([*others, "--host", arguments.host], output, arguments.workers))
@@ -61,9 +63,9 @@ def run_locust(options: Sequence[str], output: Path, workers: int) -> int:
         try:
             return locust.wait()
         except KeyboardInterrupt:
-            # Whoever pressed Ctrl-C told Locust, too; whoever sent this process alone a signal did not.
-            locust.send_signal(signal.SIGTERM)
-            return locust.wait(_FINISH_S)
+            # Of all signals this is the one after which Locust writes its report.
+            locust.send_signal(signal.SIGINT)
+            return locust.wait(_REPORT_S)
 
 
 @contextmanager
@@ -72,13 +74,15 @@ def _locust(*options: str) -> Iterator["subprocess.Popen[bytes]"]:
     # Locust looks for modules in its working directory; ours may be another.
     path = os.pathsep.join(filter(None, [str(LOCUSTFILE.parents[1]), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", *options]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})  # noqa: S603 - this very Python
+    # A session of its own: Ctrl-C comes to this program alone, which passes it on once.
+    process = subprocess.Popen(  # noqa: S603 - this very Python
+        command, env={**os.environ, "PYTHONPATH": path}, start_new_session=True
+    )
     try:
         yield process
-        process.wait(_FINISH_S)
-    except subprocess.TimeoutExpired:
-        sys.stderr.write(f"Locust's process {process.pid} did not end and was killed.\n")
     finally:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_FINISH_S)
         process.kill()
         process.wait()
 

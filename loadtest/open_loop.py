@@ -81,7 +81,7 @@ class OpenLoop:
     def visitor(self, due: Due) -> Visitor:
         """Who asks at this arrival, whose time has come."""
         if due.in_time:
-            self.record.lag.add(due.late_s() * 1000)
+            self.record.lag(due.arrival.stage).add(due.late_s() * 1000)
         assert self._floor is not None, "nothing is taken before the beginning"  # noqa: S101
         return self._floor.next(due.arrival.due_s)
 

@@ -61,18 +61,22 @@ class Record:
     Args:
         tallies: by (number of the stage in which the arrival was due, endpoint).
         completed: good answers by the stage in which they came, which at saturation is a later one.
-        lag: how late the generator itself woke up for an arrival that somebody was free for.
-        errors: by what was said about them.
+        lags: by stage, how late the generator itself woke up for arrivals that somebody was free for.
+        errors: by what was said about them, in all stages.
     """
 
     tallies: dict[tuple[int, str], Tally] = field(default_factory=dict)
     completed: Counter[int] = field(default_factory=Counter)
-    lag: Histogram = field(default_factory=Histogram)
+    lags: dict[int, Histogram] = field(default_factory=dict)
     errors: Counter[str] = field(default_factory=Counter)
 
     def tally(self, stage: int, endpoint: str) -> Tally:
         """That of a stage's endpoint, a new one at first."""
         return self.tallies.setdefault((stage, endpoint), Tally())
+
+    def lag(self, stage: int) -> Histogram:
+        """That of a stage, a new one at first."""
+        return self.lags.setdefault(stage, Histogram())
 
     def sum(self, stages: Iterable[int], of: Callable[[str], bool] = lambda endpoint: True) -> Tally:
         """All endpoints that `of` picks, in all those stages, in one."""
@@ -87,7 +91,8 @@ class Record:
         for (stage, endpoint), tally in other.tallies.items():
             self.tally(stage, endpoint).merge(tally)
         self.completed.update(other.completed)
-        self.lag.merge(other.lag)
+        for stage, lag in other.lags.items():
+            self.lag(stage).merge(lag)
         self.errors.update(other.errors)
 
     def take_message(self) -> dict[str, Any]:
@@ -98,10 +103,10 @@ class Record:
                 for (stage, name), t in self.tallies.items()
             ],
             "completed": dict(self.completed),
-            "lag": dict(self.lag.counts),
+            "lags": {stage: dict(lag.counts) for stage, lag in self.lags.items()},
             "errors": dict(self.errors),
         }
-        self.tallies, self.completed, self.lag, self.errors = {}, Counter(), Histogram(), Counter()
+        self.tallies, self.completed, self.lags, self.errors = {}, Counter(), {}, Counter()
         return message
 
     @classmethod
@@ -111,4 +116,5 @@ class Record:
             (stage, name): Tally(Counter(outcomes), Histogram(latency), Histogram(service), Histogram(refusal))
             for stage, name, outcomes, latency, service, refusal in message["tallies"]
         }
-        return cls(tallies, Counter(message["completed"]), Histogram(message["lag"]), Counter(message["errors"]))
+        lags = {stage: Histogram(counts) for stage, counts in message["lags"].items()}
+        return cls(tallies, Counter(message["completed"]), lags, Counter(message["errors"]))

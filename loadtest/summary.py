@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from loadtest.histogram import Histogram
 from loadtest.record import OUTCOMES, Record, Tally
 from loadtest.shapes import Stage
 
@@ -105,7 +106,10 @@ class Summary:
 
     def lag_ms(self) -> float | None:
         """99th percentile of how late the generator woke up by its own fault."""
-        return self.record.lag.percentile(99)
+        measured = Histogram()
+        for number in self._measured:
+            measured.merge(self.record.lag(number))
+        return measured.percentile(99)
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
@@ -147,7 +151,7 @@ def figures_of(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _percentiles(histogram: Any) -> dict[str, float | None]:
+def _percentiles(histogram: Histogram) -> dict[str, float | None]:
     return {f"p{percent:g}": _rounded(histogram.percentile(percent)) for percent in PERCENTILES}
 
 

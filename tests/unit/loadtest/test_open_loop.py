@@ -57,8 +57,8 @@ def test_only_arrivals_that_were_waited_for_tell_how_late_the_generator_is(loop:
     behind.in_time = False
     loop.visitor(waited)
     loop.visitor(behind)
-    assert len(loop.record.lag) == 1
-    assert loop.record.lag.percentile(50) == pytest.approx(30, rel=0.5)
+    assert len(loop.record.lag(0)) == 1
+    assert loop.record.lag(0).percentile(50) == pytest.approx(30, rel=0.5)
 
 
 def test_an_arrival_that_is_taken_too_late_says_so(loop: OpenLoop) -> None:

@@ -51,7 +51,7 @@ def test_what_workers_send_adds_up_to_what_one_process_would_have_counted() -> N
         for record in (alone, workers[number % 2]):
             record.tally(number % 3, "search: query").add(outcome, latency, latency / 2)  # type: ignore[arg-type]
             record.completed[number % 3] += 1
-            record.lag.add(latency / 100)
+            record.lag(number % 3).add(latency / 100)
             record.errors["no answer"] += 1
         if number % 50 == 0:
             master.merge(Record.from_message(workers[number % 2].take_message()))
@@ -122,5 +122,5 @@ def test_refusals_have_a_latency_of_their_own_and_count_as_errors() -> None:
 def test_a_late_generator_is_told() -> None:
     record = Record()
     stages = _steps(record, (10, 10, 100, 0))
-    record.lag.add(200)
+    record.lag(0).add(200)
     assert "The load generator itself was 2" in "\n".join(report_lines(Summary(stages, record, 100), []))
