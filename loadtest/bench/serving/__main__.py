@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from loadtest.bench.http_connection import BenchError
 from loadtest.bench.serving.figures import Figures
@@ -28,6 +28,9 @@ from loadtest.bench.serving.sizes import QUICK, SIZES
 from loadtest.bench.serving.verdicts import Verdict, verdicts
 from vitrine.errors import VitrineError
 from vitrine.settings import read_settings
+
+QUIET_CORES: Final = 0.2
+"""Most that others may keep busy; the kernel's own work for the network is among that."""
 
 
 def main() -> None:
@@ -51,6 +54,8 @@ def main() -> None:
     _write(figures, lines, prepared.folder / "results")
     print("\n".join(one.line() for one in lines))
     tell(f"Written to {prepared.folder / 'results'}")
+    if figures.other_cores > QUIET_CORES:
+        print(f"Other programs kept {figures.other_cores:.2f} cores busy meanwhile: the figures are worth little.")
     if size is QUICK:
         print("The quick size is held to no bound.")
         return

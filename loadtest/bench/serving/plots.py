@@ -90,19 +90,23 @@ def _cost(figures: Figures) -> "Figure":
     figure, axes = _new("Processor time of an uncached answer by stage")
     names = [costs.system for costs in figures.costs]
     left = [0.0] * len(names)
+    longest = max((sum(costs.cpu_s.values()) * 1000 for costs in figures.costs), default=0.0)
     for stage, colour in zip(STAGES, _COLOURS, strict=True):
         widths = [costs.cpu_s[stage] * 1000 for costs in figures.costs]
         axes.barh(names, widths, left=left, color=colour, height=0.5, label=stage)
-        _label_bars(axes, left, widths)
+        _label_bars(axes, left, widths, 0.04 * longest)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     axes.invert_yaxis()
     axes.set_xlabel("processor milliseconds")
-    axes.legend(frameon=False, fontsize=8, ncols=len(STAGES), loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    figure.legend(frameon=False, fontsize=8, ncols=len(STAGES), loc="outside lower center")
     return figure
 
 
-def _label_bars(axes: "Axes", left: Sequence[float], widths: Sequence[float]) -> None:
+def _label_bars(axes: "Axes", left: Sequence[float], widths: Sequence[float], least: float) -> None:
+    """With their milliseconds, where there is room for them."""
     for row, (start, width) in enumerate(zip(left, widths, strict=True)):
+        if width < least:
+            continue
         axes.annotate(f"{width:.1f}", (start + width / 2, row), ha="center", va="center", fontsize=8, color="white")
 
 
