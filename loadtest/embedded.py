@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -52,9 +53,7 @@ def embedded_stack(settings: Settings, console: Console) -> Iterator[Target]:
     own = _on_free_ports(settings)
     stack = Stack(own)
     terminal = Terminal(own)
-    console.print("Drawing the demo catalogue, as far as it is not drawn yet")
-    workers = min(os.cpu_count() or 1, _MOST_WORKERS)
-    write_catalogue(catalogue, count=DEFAULT_COUNT, seed=DEFAULT_SEED, workers=workers)
+    _draw(catalogue, console)
     try:
         stack.up(report=terminal.show, note=terminal.note)
     finally:
@@ -72,6 +71,18 @@ def embedded_stack(settings: Settings, console: Console) -> Iterator[Target]:
             asyncio.run(_drop(own, scratch))
     finally:
         stack.down(note=terminal.note)
+
+
+def _draw(catalogue: Path, console: Console) -> None:
+    """What `vitrine demo` draws, in its place: whichever of the two comes second finds it done."""
+    with console.status("Drawing the demo catalogue") as status:
+        write_catalogue(
+            catalogue,
+            count=DEFAULT_COUNT,
+            seed=DEFAULT_SEED,
+            workers=min(os.cpu_count() or 1, _MOST_WORKERS),
+            on_progress=lambda done, total: status.update(f"Drawing the demo catalogue: {done} of {total}"),
+        )
 
 
 def _on_free_ports(settings: Settings) -> Settings:

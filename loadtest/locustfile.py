@@ -50,15 +50,25 @@ class Course(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """As many users as requests may be under way, until the last of them has had its answer."""
         assert self.plan is not None and self.runner is not None, "set before Locust asks"  # noqa: PT018, S101
-        if self.begun_at is not None and self._is_over(time.monotonic() - self.begun_at, self.plan):
+        if self.begun_at is not None and self._is_over(self.second(), self.plan):
             return None
         return self.plan.in_flight, float(self.plan.in_flight)
 
-    def ran_s(self) -> float:
-        """How many seconds of the schedule were lived through."""
-        if self.begun_at is None or self.ended_at is None:
-            return 0.0
-        return self.ended_at - self.begun_at - LEAD_S
+    def begin(self) -> bool:
+        """Starts the clock; False when it runs already, because Locust spawned users once more."""
+        if self.begun_at is not None:
+            return False
+        self.begun_at = time.monotonic()
+        return True
+
+    def end(self, **_: Any) -> None:
+        """Stops the clock."""
+        self.ended_at = time.monotonic()
+
+    def second(self) -> float:
+        """Of the schedule, now or at its end; below 0 before its first moment."""
+        now = time.monotonic() if self.ended_at is None else self.ended_at
+        return -1.0 if self.begun_at is None else now - self.begun_at - LEAD_S
 
     def _is_over(self, second: float, plan: Plan) -> bool:
         # Users leave when the schedule is at its end; one that does not is in a request, which has a limit of its own.
@@ -103,7 +113,7 @@ def _prepare(environment: Environment, runner: Runner, **_: Any) -> None:
         _wire_master(environment, runner, course)
     else:
         _wire_alone(environment, course, plan)
-    events.test_stopping.add_listener(lambda **_: setattr(course, "ended_at", time.monotonic()))
+    events.test_stopping.add_listener(course.end)
     events.quitting.add_listener(lambda **_: _finish(environment, course, plan, thresholds))
 
 
@@ -112,15 +122,16 @@ def _wire_alone(environment: Environment, course: Course, plan: Plan) -> None:
     course.record = loop.record
 
     def begin(**_: Any) -> None:
-        course.begun_at = time.monotonic()
-        loop.begin(_shop(plan), Share())
+        if course.begin():
+            loop.begin(_shop(plan), Share())
 
     environment.events.spawning_complete.add_listener(begin)
 
 
 def _wire_master(environment: Environment, runner: MasterRunner, course: Course) -> None:
     def begin(**_: Any) -> None:
-        course.begun_at = time.monotonic()
+        if not course.begin():
+            return
         workers = [worker.id for worker in [*runner.clients.running, *runner.clients.spawning, *runner.clients.ready]]
         for index, worker in enumerate(workers):
             runner.send_message(_BEGIN, {"index": index, "count": len(workers)}, worker)
@@ -165,7 +176,7 @@ def _shop(plan: Plan) -> Shop:
 
 def _finish(environment: Environment, course: Course, plan: Plan, thresholds: Thresholds) -> None:
     """Writes the report; the exit status says whether all thresholds held, and the last lines which did not."""
-    summary = Summary(plan.stages, course.record, thresholds.goodput_ms, course.ran_s())
+    summary = Summary(plan.stages, course.record, thresholds.goodput_ms, course.second())
     checks = check(thresholds, summary)
     runner = environment.runner
     workers = runner.worker_count if isinstance(runner, MasterRunner) else 1

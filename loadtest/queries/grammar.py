@@ -30,7 +30,8 @@ class Kind:
 
 
 def _kind(table: dict[str, Any]) -> Kind:
-    return Kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
+    nouns, details, materials, sizes = (tuple(table[name]) for name in ("nouns", "details", "materials", "sizes"))
+    return Kind(table["weight"], nouns, details, materials, sizes)
 
 
 _WORDS: Final = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
