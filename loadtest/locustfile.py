@@ -33,6 +33,8 @@ from loadtest.thresholds import Thresholds, check
 _PICTURES: Final = draw_pictures(16, seed=0)
 _BEGIN: Final = "begin"
 _SLACK_S: Final = 5.0
+_SPAWNED_PER_S: Final = 100.0
+"""Above that Locust warns."""
 _STATUS_BROKEN: Final = 1
 _STATUS_REFUSED: Final = 2
 
@@ -52,7 +54,7 @@ class Course(LoadTestShape):
         assert self.plan is not None and self.runner is not None, "set before Locust asks"  # noqa: PT018, S101
         if self.begun_at is not None and self._is_over(self.second(), self.plan):
             return None
-        return self.plan.in_flight, float(self.plan.in_flight)
+        return self.plan.in_flight, _SPAWNED_PER_S
 
     def begin(self) -> bool:
         """Starts the clock; False when it runs already, because Locust spawned users once more."""
