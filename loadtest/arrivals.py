@@ -41,7 +41,7 @@ def arrivals(stages: Sequence[Stage], process: Process, share: Share, seed: int)
     begin = 0.0
     for number, stage in enumerate(stages):
         interval, end = share.count / stage.rate, begin + stage.seconds
-        due = begin + (rng.expovariate(1 / interval) if process == "poisson" else (share.index + 1) / stage.rate)
+        due = begin + (rng.expovariate(1 / interval) if process == "poisson" else (share.index + 0.5) / stage.rate)
         while due < end:
             yield Arrival(due, number)
             due += rng.expovariate(1 / interval) if process == "poisson" else interval

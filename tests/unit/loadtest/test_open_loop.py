@@ -8,7 +8,7 @@ from loadtest.queries.log import QueryLog
 from loadtest.scenarios.journey import Shop
 from loadtest.shapes import Stage
 
-STAGES = (Stage("first", 0.1, 35), Stage("second", 0.1, 35))
+STAGES = (Stage("first", 0.1, 32), Stage("second", 0.1, 32))
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_every_arrival_is_taken_once_and_then_there_are_no_more(loop: OpenLoop) 
     taken = _taken(loop)
     assert [due.arrival.stage for due in taken] == [0, 0, 0, 1, 1, 1]
     assert all(due.in_time for due in taken)
-    assert taken[0].at - before == pytest.approx(LEAD_S + 1 / 35, abs=0.05)
+    assert taken[0].at - before == pytest.approx(LEAD_S + 0.5 / 32, abs=0.05)
     assert loop.take() is None
 
 
