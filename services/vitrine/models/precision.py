@@ -50,8 +50,9 @@ class DynamicInt8Linear:
 class BlockInt8Linear:
     """int8 weights with a scale for every `block` numbers of a row, activations likewise: outliers stay local.
 
-    Slower than `DynamicInt8Linear` but truer, and the vector of a text does not depend on its batch. An operator of
-    onnxruntime's own (8-bit MatMulNBits, from 1.22 on), so Triton must be of mid-2025 or newer.
+    Slower than `DynamicInt8Linear`, without VNNI even slower than float32 from a batch of eight on; but truer, and the
+    vector of a text does not depend on its batch. An operator of onnxruntime's own (8-bit MatMulNBits, from 1.22 on),
+    so Triton must be of mid-2025 or newer.
     """
 
     dtype: ClassVar[Dtype] = np.float32
