@@ -32,7 +32,7 @@ class GatewaySettings(_Section):
     default_collection: str = Field("products", description="Alias the web page and `/` search.")
     default_timeout_ms: int = Field(2_000, ge=1, description="Deadline of a request that names none.")
     max_timeout_ms: int = Field(10_000, ge=1, description="Longest deadline a caller may ask for.")
-    max_in_flight: int = Field(256, ge=1, description="Searches worked on at once; above it 503 with Retry-After.")
+    max_in_flight: int = Field(64, ge=1, description="Requests worked on at once; above it 503 with Retry-After.")
     max_body_bytes: int = Field(12 * MIB, ge=1024, description="Largest request body (a data: URL is 4/3 of its file).")
     max_query_bytes: int = Field(8 * 1024, ge=1, description="Largest text query in UTF-8 bytes.")
     max_limit: int = Field(250, ge=1, description="Largest `limit` (hits in one answer).")
