@@ -48,6 +48,7 @@ class Course(LoadTestShape):
         self.record = Record()
         self.begun_at: float | None = None
         self.ended_at: float | None = None
+        self.processes = 1
 
     def tick(self) -> tuple[int, float] | None:
         """As many users as requests may be under way, until the last of them has had its answer."""
@@ -135,6 +136,7 @@ def _wire_master(environment: Environment, runner: MasterRunner, course: Course)
         if not course.begin():
             return
         workers = [worker.id for worker in [*runner.clients.running, *runner.clients.spawning, *runner.clients.ready]]
+        course.processes = len(workers)  # at the end they may be gone
         for index, worker in enumerate(workers):
             runner.send_message(_BEGIN, {"index": index, "count": len(workers)}, worker)
 
@@ -180,9 +182,7 @@ def _finish(environment: Environment, course: Course, plan: Plan, thresholds: Th
     """Writes the report; the exit status says whether all thresholds held, and the last lines which did not."""
     summary = Summary(plan.stages, course.record, thresholds.goodput_ms, course.second())
     checks = check(thresholds, summary)
-    runner = environment.runner
-    workers = runner.worker_count if isinstance(runner, MasterRunner) else 1
-    write_report(plan.output, plan.told(str(environment.host), workers), summary, checks)
+    write_report(plan.output, plan.told(str(environment.host), course.processes), summary, checks)
     held = all(one.held for one in checks)
     environment.process_exit_code = 0 if held else _STATUS_BROKEN
     verdict = f"{'All thresholds held' if held else 'Thresholds are broken'}. The report: {plan.output}"
