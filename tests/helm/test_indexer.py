@@ -190,7 +190,9 @@ def test_the_toolbox_has_what_the_job_has_and_stops_when_told() -> None:
         assert waiting[part] == indexing[part]
     assert box.spec["volumes"] == job.spec["volumes"]
     assert rendered.selected(box.owner["spec"]["selector"]["matchLabels"]) == [box]
-    said = subprocess.Popen(["sh", "-c", "echo up; " + waiting["command"][2]], stdout=subprocess.PIPE, text=True)
+    heard = "TERM;"
+    script = waiting["command"][2].replace(heard, f"{heard} echo up;")  # once it would hear the signal
+    said = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
     assert said.stdout is not None
     with said.stdout:
         assert said.stdout.readline() == "up\n"
