@@ -175,13 +175,11 @@ class Bench:
     ) -> Mapping[str, list[Slice]]:
         size, asked = self._size, rows_of(systems)
         before = {name: await cache_counts(url) for name, url in self._running.gateways.items()}
-        slices = await load_in_turns(systems, size.levels, size.slices, size.slice_s, processes, asked, self._tell)
         gateways = [system for system in systems if system.name.startswith("gateway")]
-        more = await load_in_turns(
-            gateways, size.further_levels, size.slices, size.slice_s, processes, asked, self._tell
-        )
-        for name, further in more.items():
-            slices[name] += further
+        levels = [(callers, systems) for callers in size.levels]
+        levels += [(callers, gateways) for callers in size.further_levels]
+        levels.sort(key=lambda level: level[0])
+        slices = await load_in_turns(levels, size.slices, size.slice_s, processes, asked, self._tell)
         figures.other_cores = other_cores([one for own in slices.values() for one in own])
         figures.loaded = [one for name, own in slices.items() if own for one in loaded_of(name, own)]
         for precision in PRECISIONS:

@@ -52,24 +52,30 @@ def rows_of(systems: Sequence[System]) -> Asked:
 
 
 async def load_in_turns(
-    systems: Sequence[System],
-    levels: Sequence[int],
+    levels: Sequence[tuple[int, Sequence[System]]],
     slices: int,
     slice_s: float,
     processes: Processes,
     asked: Asked,
     tell: Callable[[str], None],
 ) -> dict[str, list[Slice]]:
-    """Slices of every system at every number of callers that it takes; who begins changes from turn to turn."""
-    found: dict[str, list[Slice]] = {system.name: [] for system in systems}
-    for callers in levels:
-        loaded = [system for system in systems if callers <= system.most_callers]
-        for number in range(slices if loaded else 0):
+    """Slices of every system at every number of callers that it takes.
+
+    Who begins changes from turn to turn, and so does the direction in which numbers of callers follow each other: a
+    cache fills up over the whole run, which shall favour none of them.
+
+    Args:
+        levels: callers at once, and the systems that get so many.
+    """
+    found: dict[str, list[Slice]] = {system.name: [] for _, systems in levels for system in systems}
+    for number in range(slices):
+        for callers, systems in levels if number % 2 == 0 else reversed(levels):
+            loaded = [system for system in systems if callers <= system.most_callers]
             for step in range(len(loaded)):
                 system = loaded[(number + step) % len(loaded)]
                 found[system.name].append(await _slice(system, callers, slice_s, processes, asked[system.name]))
             rates = ", ".join(f"{system.name} {found[system.name][-1].per_s:.0f}/s" for system in loaded)
-            tell(f"{callers} callers, slice {number + 1} of {slices}: {rates}")
+            tell(f"slice {number + 1} of {slices}, {callers} callers: {rates}")
     return found
 
 
