@@ -84,7 +84,7 @@ test: $(VENV)/.dev $(ENGINES)/.installed $(TOOLS)/.installed ## All tests, on re
 
 .PHONY: test-export
 test-export: $(EXPORT_VENV)/.installed $(ENGINES)/.installed ## Export a full-size CLIP, serve it, compare it with torch
-	@$(EXPORT_VENV)/bin/pytest -m export $(PYTEST_ARGS)
+	@$(EXPORT_VENV)/bin/pytest -m export -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-pods
 test-pods: $(VENV)/.dev $(ENGINES)/.installed $(TOOLS)/.installed ## Run the chart's pods by podman, without a cluster (as root; BASE=IMAGE, else a stand-in is made)
