@@ -11,7 +11,7 @@ import pytest
 
 from tests.fixtures.stack import ROOT, engines_dir
 
-pytestmark = pytest.mark.export
+pytestmark = pytest.mark.bench
 
 
 @pytest.fixture(scope="module")
