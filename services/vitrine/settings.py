@@ -65,7 +65,7 @@ class TritonSettings(_Section):
         2,
         ge=1,
         le=256,
-        description="Calls for texts at once; further texts wait and go together. On GPUs: as many as instances.",
+        description="Calls for texts at once; more texts wait and go together. On GPUs: as many as there are instances.",
     )
 
 
