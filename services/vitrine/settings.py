@@ -61,12 +61,6 @@ class TritonSettings(_Section):
     )
     control_timeout_s: float = Field(2.0, gt=0, description="Longest a readiness or metadata call may take.")
     max_batch: int = Field(32, ge=1, description="Largest batch sent in one call; config.pbtxt's max_batch_size.")
-    calls_under_way: int = Field(
-        2,
-        ge=1,
-        le=256,
-        description="Calls for texts at once; more texts wait and go together. On GPUs: as many as there are instances.",
-    )
 
 
 class MilvusSettings(_Section):
