@@ -80,11 +80,11 @@ export-env: $(EXPORT_VENV)/.installed ## Create the environment that exports mod
 ##@ Check
 .PHONY: test
 test: $(VENV)/.dev $(ENGINES)/.installed $(TOOLS)/.installed ## All tests, on real Triton and real Milvus
-	@$(BIN)/pytest -m "not export and not pods and not bench" -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not export and not pods and not bench" -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-export
 test-export: $(EXPORT_VENV)/.installed $(ENGINES)/.installed ## Export a full-size CLIP, serve it, compare it with torch
-	@$(EXPORT_VENV)/bin/pytest -m export -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(EXPORT_VENV)/bin/pytest -m export -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-bench
 test-bench: $(EXPORT_VENV)/.installed $(ENGINES)/.installed ## `make bench` in its quick size, from nothing to its report
