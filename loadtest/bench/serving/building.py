@@ -9,8 +9,9 @@ from typing import Final
 
 from loadtest.bench.http_connection import BenchError
 from loadtest.bench.serving.sizes import PRECISIONS, Size
-from vitrine.embedding.contract import ModelContract
+from vitrine.embedding.contract import IMAGE_MODEL, TEXT_MODEL, ModelContract
 from vitrine.errors import ModelInvalid
+from vitrine.models.triton_config import Serving, image_config, text_config
 
 _TIMEOUT_S: Final = 1_800.0
 _WRITE_CHECKPOINT: Final = (
@@ -54,10 +55,15 @@ class Models:
     def _exported(self, precision: str) -> ModelContract:
         repository = self.repository(precision)
         try:
-            return ModelContract.load(repository)
+            contract = ModelContract.load(repository)
         except ModelInvalid:
             print(f"Exporting the checkpoint in {precision}", flush=True)
             shutil.rmtree(repository, ignore_errors=True)
+        else:
+            # Weights are kept; how Triton runs them is as an export of today would have it.
+            (repository / TEXT_MODEL / "config.pbtxt").write_text(text_config(contract, Serving()), encoding="utf-8")
+            (repository / IMAGE_MODEL / "config.pbtxt").write_text(image_config(contract, Serving()), encoding="utf-8")
+            return contract
         # Named alike wherever the bench's folder is: the name is part of the fingerprint.
         arguments = ("--output", str(repository), "--precision", precision, "--name", "bench/random-clip")
         self._run("-m", "vitrine.cli.app", "model", "export", str(self.checkpoint), *arguments)

@@ -10,6 +10,7 @@ from pymilvus import DataType, MilvusClient
 
 from loadtest.bench.http_connection import BenchError
 from loadtest.bench.merged_index import LONGEST_S, merge_segments, replace_index
+from loadtest.bench.serving.sizes import INDEX
 from vitrine.domain import CatalogueItem, EmbeddedItem, FieldSpec, FieldType, Vectors
 from vitrine.embedding.contract import FINGERPRINT_PARAMETER, ModelContract
 from vitrine.errors import CollectionNotFound, VitrineError
@@ -17,7 +18,7 @@ from vitrine.settings import MilvusSettings
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo, CollectionSpec
 from vitrine.vectorstore.connection import MilvusConnection
-from vitrine.vectorstore.index_params import Flat, Hnsw
+from vitrine.vectorstore.index_params import Flat
 from vitrine.vectorstore.writer import CollectionWriter
 
 RECIPE: Final = "recipe"
@@ -49,12 +50,12 @@ def served(precision: str) -> str:
 async def build_served(
     settings: MilvusSettings, precision: str, contract: ModelContract, vectors: Vectors, merge_s: float
 ) -> None:
-    """An HNSW collection of the product's own kind, in merged segments, not loaded. Replaces one of that name."""
+    """A collection of the product's own kind with `INDEX`, in merged segments, not loaded. Replaces one of that name."""
     name = served(precision)
     async with await MilvusConnection.open(settings) as connection:
         admin = CollectionAdmin(connection)
         await admin.drop(name)
-        # Of FLAT nothing is built: HNSW would be built of small segments first, and again of what they are merged into.
+        # Of FLAT nothing is built: a graph would be built of small segments first, and again of what they are merged into.
         spec = CollectionSpec(name, contract.dimension, FIELDS, Flat(), contract.fingerprint, contract.model)
         info = await admin.create(spec)
         await admin.release(name)
@@ -63,9 +64,9 @@ async def build_served(
             await writer.upsert([_item(row, vectors[row]) for row in range(start, min(start + _BATCH, len(vectors)))])
         await writer.flush()
         await merge_segments(connection, name, merge_s)
-        await replace_index(connection, name, Hnsw())
+        await replace_index(connection, name, INDEX)
         await admin.wait_index_built(name)
-        await _keep(connection, name, {"vitrine_index": json.dumps(Hnsw().describe())})
+        await _keep(connection, name, {"vitrine_index": json.dumps(INDEX.describe())})
 
 
 def _item(row: int, vector: Vectors) -> EmbeddedItem:

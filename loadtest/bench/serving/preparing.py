@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from loadtest.bench.local_milvus import LocalMilvus
 from loadtest.bench.serving.building import Models
 from loadtest.bench.serving.collections import RECIPE, build_recipe, build_served, release, served
 from loadtest.bench.serving.recall import LOGGED, TIMED
-from loadtest.bench.serving.sizes import LARGE_ROWS, PRECISIONS, Size
+from loadtest.bench.serving.sizes import INDEX, LARGE_ROWS, PRECISIONS, Size
 from loadtest.bench.serving.stack import triton_running
 from loadtest.bench.serving.texts import short_texts
 from loadtest.bench.serving.vectors import Products, kept_products
@@ -103,11 +104,11 @@ async def _ask(repository: Path, local: LocalSettings, texts: list[str]) -> Vect
 
 
 def _build_collections(prepared: Prepared, size: Size, engines: Path) -> None:
-    """Each is noted when it is finished; what is not noted is built from the start."""
+    """Each is noted with its index when it is finished; what is not noted so is built from the start."""
     wanted = [RECIPE, *map(served, PRECISIONS), *([served(MILLION)] if prepared.larger is not None else [])]
     notes = prepared.folder / "built"
     notes.mkdir(exist_ok=True)
-    missing = [name for name in wanted if not (notes / name).is_file()]
+    missing = [name for name in wanted if not _is_noted(notes / name)]
     if not missing:
         return
     milvus = LocalMilvus(engines.absolute(), prepared.folder / "milvus-state")
@@ -118,9 +119,18 @@ def _build_collections(prepared: Prepared, size: Size, engines: Path) -> None:
             print(f"Building the collection {name}", flush=True)
             _build(name, prepared, size, settings)
             asyncio.run(release(settings, wanted))
-            (notes / name).touch()
+            (notes / name).write_text(_note_of(name), encoding="utf-8")
     finally:
         milvus.stop()
+
+
+def _is_noted(note: Path) -> bool:
+    return note.is_file() and note.read_text(encoding="utf-8") == _note_of(note.name)
+
+
+def _note_of(name: str) -> str:
+    """Another index than the one that a collection was built with is another collection."""
+    return "" if name == RECIPE else json.dumps(INDEX.describe())
 
 
 def _build(name: str, prepared: Prepared, size: Size, settings: MilvusSettings) -> None:

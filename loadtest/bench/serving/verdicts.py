@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadtest.bench.serving.figures import Figures, Loaded
-from loadtest.bench.serving.sizes import PRECISIONS, RECALL
+from loadtest.bench.serving.sizes import INDEX, PRECISIONS, RECALL
 from loadtest.bench.serving.stack import MILVUS, triton_name
 from loadtest.bench.serving.systems import MILVUS_ALONE, MILVUS_BY_GATEWAYS_CALL, RECIPE, gateway, triton_alone
 
@@ -86,7 +86,9 @@ def verdicts(figures: Figures, cores: int) -> list[Verdict]:
 def _recall(figures: Figures) -> Iterator[Verdict]:
     for collection, kinds in figures.recall.items():
         for kind, found in kinds.items():
-            yield Verdict(f"recall@10 of {collection}, {kind}", found.mean, RECALL, f"HNSW, ef {figures.ef}")
+            yield Verdict(
+                f"recall@10 of {collection}, {kind}", found.mean, RECALL, f"HNSW M {INDEX.M}, ef {figures.ef}"
+            )
     for name, bound in AGREEMENT.items():
         yield Verdict(f"int8 against fp32 text model, {name}", figures.agreement[name], bound, "over the timed texts")
 

@@ -94,6 +94,21 @@ def test_threads_are_set_for_the_cpu_and_left_alone_for_the_gpu() -> None:
     assert set(parse(text_config(CONTRACT, Serving(profile="gpu"))).parameters) == {FINGERPRINT_PARAMETER}
 
 
+def test_threads_of_the_text_model_spin_for_a_moment_where_there_are_several() -> None:
+    def spinning(text: str) -> dict[str, str]:
+        return {name: one.string_value for name, one in parse(text).parameters.items() if name.startswith("session.")}
+
+    assert spinning(text_config(CONTRACT, Serving(text_spin_us=50))) == {
+        "session.intra_op.allow_spinning": "1",
+        "session.intra_op.spin_duration_us": "50",
+        "session.force_spinning_stop": "1",  # else they go on between requests
+    }
+    assert spinning(text_config(CONTRACT, Serving(text_spin_us=0))) == {}
+    assert spinning(text_config(CONTRACT, Serving(threads=1))) == {}
+    assert spinning(image_config(CONTRACT, Serving())) == {}
+    assert spinning(text_config(CONTRACT, Serving(profile="gpu"))) == {}
+
+
 def test_accelerators_stand_in_the_gpu_profile_only() -> None:
     assert not parse(text_config(CONTRACT, Serving())).optimization.HasField("execution_accelerators")
     cuda = parse(text_config(CONTRACT, Serving(profile="gpu", accelerator="cuda"))).optimization

@@ -74,7 +74,8 @@ def session_options(config: dict[str, Any]) -> ort.SessionOptions:
     options.enable_mem_pattern = parameters.get("enable_mem_pattern", "1") != "0"
     level = config.get("optimization", {}).get("graph", {}).get("level", 0)
     options.graph_optimization_level = GRAPH_LEVELS.get(level, ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
-    # Spinning threads win a little on an idle machine; here they would take cores from Milvus and the gateway.
+    # Threads that spin for as long as ONNX Runtime lets them would take cores from Milvus and the gateway. A model's
+    # own parameters, read below, may ask for a moment of it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     for key, value in parameters.items():
