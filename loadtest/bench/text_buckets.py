@@ -38,7 +38,7 @@ from vitrine.local.ports import choose_free
 from vitrine.local.process import Child, last_lines
 from vitrine.local.triton import TritonService
 from vitrine.models.triton_config import Serving, text_config
-from vitrine.settings import LocalSettings
+from vitrine.settings import LocalSettings, TritonSettings
 
 START_TIMEOUT_S = 120.0
 CALL_TIMEOUT_S = 30.0
@@ -187,7 +187,7 @@ async def drive(
         answer = await client.infer(variant.model_of(ids.shape[1]), [tensor], client_timeout=CALL_TIMEOUT_S)
         return answer.as_numpy("embedding")
 
-    joiner = TextJoiner(infer, max_batch=MAX_BATCH)
+    joiner = TextJoiner(infer, max_batch=MAX_BATCH, under_way=TritonSettings().calls_under_way)
     rng = np.random.default_rng(0)
     lengths, shares = list(MIXES[mix]), list(MIXES[mix].values())
     latencies: list[float] = []

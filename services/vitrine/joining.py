@@ -23,6 +23,7 @@ Call: TypeAlias = Callable[[Key, list[Item], Deadline], Awaitable[Sequence[Answe
 
 @dataclass(frozen=True, slots=True)
 class _Waiting(Generic[Item, Answer]):
+    since: float
     item: Item
     rows: int
     deadline: Deadline
@@ -58,6 +59,8 @@ class Joiner(Generic[Key, Item, Answer]):
         call: asks for items of a key within a deadline; an answer for each, in their order.
         most: rows that a call of a key may have; an item of more goes alone.
         under_way: calls of a key at the same time.
+        altogether: calls at the same time, whatever their keys; the next is of the key that has waited longest. None:
+            keys do not wait for each other.
         span_name: of the span around a call for several items.
         doing: what takes too long when the time is up, for the error.
     """
@@ -68,10 +71,13 @@ class Joiner(Generic[Key, Item, Answer]):
         *,
         most: Callable[[Key], int],
         under_way: int,
+        altogether: int | None = None,
         span_name: str,
         doing: str,
     ) -> None:
         self._call = call
+        self._altogether = altogether
+        self._calls = 0
         self._span_name = span_name
         self._most = most
         self._under_way = under_way
@@ -93,30 +99,51 @@ class Joiner(Generic[Key, Item, Answer]):
             Whatever the call raises, for every item of it.
         """
         left = deadline.remaining()
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(item, rows, deadline, answer, current_trace())
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
         queue = self._queues.setdefault(key, _Queue())
-        queue.waiting.append(waiting)
-        if queue.under_way < self._under_way:
-            queue.under_way += 1
-            # In no request's context: the task goes on for others when the one that began it has its answer.
-            task = asyncio.create_task(self._send(key, queue), context=Context())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        queue.waiting.append(_Waiting(loop.time(), item, rows, deadline, answer, current_trace()))
+        if queue.under_way < self._under_way and (self._altogether is None or self._calls < self._altogether):
+            self._begin(key, queue)
         with deadline.bounding(self._doing):
             async with asyncio.timeout(left):
                 return await answer
 
+    def _begin(self, key: Key, queue: _Queue[Item, Answer]) -> None:
+        """Takes a place for calls of the key."""
+        queue.under_way += 1
+        self._calls += 1
+        # In no request's context: the task goes on for others when the one that began it has its answer.
+        task = asyncio.create_task(self._send(key, queue), context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _send(self, key: Key, queue: _Queue[Item, Answer]) -> None:
-        """Calls for as long as items of the key wait."""
+        """Calls for as long as items of the key wait; where calls are limited altogether, keys take turns."""
         try:
             while batch := queue.take(self._most(key)):
                 with resumed(_leading(batch)), _joined(self._span_name, batch):
                     await self._answer(key, batch)
+                if self._longest_waiting() is not None:
+                    break
         finally:
             queue.under_way -= 1
-            if not queue.under_way and self._queues.get(key) is queue:
+            self._calls -= 1
+            if not queue.under_way and not queue.waiting and self._queues.get(key) is queue:
                 del self._queues[key]
+        if (following := self._longest_waiting()) is not None:
+            self._begin(following, self._queues[following])
+
+    def _longest_waiting(self) -> Key | None:
+        """Where calls are limited altogether: the key whose turn it is, of those that may have another call."""
+        if self._altogether is None:
+            return None
+        waiting = {
+            key: queue.waiting[0].since
+            for key, queue in self._queues.items()
+            if queue.waiting and queue.under_way < self._under_way
+        }
+        return min(waiting, key=waiting.__getitem__, default=None)
 
     async def _answer(self, key: Key, batch: list[_Waiting[Item, Answer]]) -> None:
         # The most patient one's deadline: each of the others stops waiting by itself.

@@ -61,6 +61,12 @@ class TritonSettings(_Section):
     )
     control_timeout_s: float = Field(2.0, gt=0, description="Longest a readiness or metadata call may take.")
     max_batch: int = Field(32, ge=1, description="Largest batch sent in one call; config.pbtxt's max_batch_size.")
+    calls_under_way: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Calls for texts at once; further texts wait and go together. More for GPUs or several Tritons.",
+    )
 
 
 class MilvusSettings(_Section):
@@ -157,7 +163,7 @@ class SearchSettings(_Section):
     max_facet_values: int = Field(50, ge=1, le=1_000, description="Most values listed for one facet.")
     max_searches: int = Field(32, ge=1, le=256, description="Most searches in one multi_search.")
     calls_under_way: int = Field(
-        4, ge=1, le=256, description="Calls to Milvus at once for searches that differ in their query alone."
+        2, ge=1, le=256, description="Calls to Milvus at once for searches that differ in their query alone."
     )
     max_joined: int = Field(
         16, ge=1, le=256, description="Most of such searches in one call, where they would wait; 1 joins none."

@@ -50,12 +50,12 @@ def served(precision: str) -> str:
 async def build_served(
     settings: MilvusSettings, precision: str, contract: ModelContract, vectors: Vectors, merge_s: float
 ) -> None:
-    """A collection of the product's own kind with `INDEX`, in merged segments, not loaded. Replaces one of that name."""
+    """A collection of the product's own kind with `INDEX`, in merged segments, not loaded. Replaces a namesake."""
     name = served(precision)
     async with await MilvusConnection.open(settings) as connection:
         admin = CollectionAdmin(connection)
         await admin.drop(name)
-        # Of FLAT nothing is built: a graph would be built of small segments first, and again of what they are merged into.
+        # Of FLAT nothing is built: a graph would be built of small segments first, and again of merged ones.
         spec = CollectionSpec(name, contract.dimension, FIELDS, Flat(), contract.fingerprint, contract.model)
         info = await admin.create(spec)
         await admin.release(name)

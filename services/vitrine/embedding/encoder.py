@@ -66,7 +66,9 @@ class Encoder:
         self._images = settings.images
         self._max_batch = settings.triton.max_batch
         self._max_query_bytes = settings.gateway.max_query_bytes
-        self._texts = TextJoiner(parts.triton.infer_text, max_batch=self._max_batch)
+        self._texts = TextJoiner(
+            parts.triton.infer_text, max_batch=self._max_batch, under_way=settings.triton.calls_under_way
+        )
         self._agreed_until = 0.0
         self._agreement: asyncio.Task[None] | None = None
 

@@ -18,25 +18,23 @@ from vitrine.joining import Joiner
 Ids: TypeAlias = npt.NDArray[np.int32]
 Infer: TypeAlias = Callable[[Ids, Deadline], Awaitable[Vectors]]
 
-UNDER_WAY = 2
-"""Requests of one length at the same time: as many as the model has instances; more would empty the queues early."""
-
 
 class TextJoiner:
-    """Sends texts on at once while few are under way, and together with others of their length otherwise.
+    """Sends texts on at once while few calls are under way, and together with others of their length otherwise.
 
     Args:
         infer: one call to Triton: int32 [n, length] to float32 [n, dim].
         max_batch: most rows in one call.
-        under_way: calls of one length at the same time.
+        under_way: calls at the same time, whatever the length; lengths take turns.
     """
 
-    def __init__(self, infer: Infer, *, max_batch: int, under_way: int = UNDER_WAY) -> None:
+    def __init__(self, infer: Infer, *, max_batch: int, under_way: int) -> None:
         self._infer = infer
         self._joiner: Joiner[int, Ids, Vectors] = Joiner(
             self._call,
             most=lambda _: max_batch,
             under_way=under_way,
+            altogether=under_way,
             span_name="joined texts",
             doing="waiting for the embedding of a text",
         )

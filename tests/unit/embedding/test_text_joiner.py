@@ -49,7 +49,7 @@ def ask(joiner: TextJoiner, ids: Ids, seconds: float = 30) -> asyncio.Task[Vecto
 async def test_a_lone_text_goes_at_once() -> None:
     triton = Triton()
     triton.gate.set()
-    joiner = TextJoiner(triton.infer, max_batch=32)
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=2)
     assert (await joiner.infer_text(text(7), Deadline.after(30))).tolist() == [[7]]
     assert [len(call) for call in triton.calls] == [1]
 
@@ -68,14 +68,29 @@ async def test_texts_that_would_wait_go_together_and_each_gets_its_own_answer() 
     assert [len(call) for call in triton.calls] == [1, 2, 6]
 
 
-async def test_lengths_do_not_wait_for_each_other_and_are_never_mixed() -> None:
+async def test_lengths_take_turns_and_are_never_mixed() -> None:
     triton = Triton()
-    joiner = TextJoiner(triton.infer, max_batch=32, under_way=1)
-    asked = [ask(joiner, text(value, length=length)) for value in range(3) for length in (8, 16)]
+    joiner = TextJoiner(triton.infer, max_batch=3, under_way=1)
+    asked = [ask(joiner, text(value, length=length)) for value in range(4) for length in (8, 16)]
     await settle()
-    assert sorted(call.shape for call in triton.calls) == [(3, 8), (3, 16)]
+    assert [call.shape for call in triton.calls] == [(3, 8)]
     triton.gate.set()
-    assert [answer.tolist() for answer in await asyncio.gather(*asked)] == [[[0]], [[0]], [[1]], [[1]], [[2]], [[2]]]
+    answers = await asyncio.gather(*asked)
+    assert [call.shape for call in triton.calls] == [(3, 8), (3, 16), (1, 8), (1, 16)]
+    assert [answer.tolist() for answer in answers] == [[[value]] for value in range(4) for _ in range(2)]
+
+
+async def test_as_many_calls_are_under_way_as_there_may_be_whatever_the_lengths() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=32, under_way=2)
+    asked = []
+    for value, length in enumerate((8, 16, 32, 8)):
+        asked.append(ask(joiner, text(value, length=length)))
+        await settle()
+    assert [call.shape for call in triton.calls] == [(1, 8), (1, 16)]
+    triton.gate.set()
+    await asyncio.gather(*asked)
+    assert sorted(call.shape for call in triton.calls[2:]) == [(1, 8), (1, 32)]
 
 
 async def test_a_call_has_at_most_the_largest_batch() -> None:
@@ -119,7 +134,7 @@ async def test_a_text_whose_time_is_up_while_it_waits_is_not_sent() -> None:
 async def test_a_text_whose_time_was_up_before_is_refused() -> None:
     triton = Triton()
     with pytest.raises(DeadlineExceeded):
-        await TextJoiner(triton.infer, max_batch=32).infer_text(text(1), Deadline.after(-1))
+        await TextJoiner(triton.infer, max_batch=32, under_way=2).infer_text(text(1), Deadline.after(-1))
     assert not triton.calls
 
 
