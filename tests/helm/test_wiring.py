@@ -5,6 +5,7 @@ from starlette.routing import Route
 
 from tests.helm.rendering import NAMESPACE, Pod, Rendered, render
 from vitrine.gateway import app as gateway
+from vitrine.local.service import HUGE_PAGES
 from vitrine.settings import AuthSettings, Settings
 from vitrine.telemetry.metrics import GatewayMetrics
 
@@ -280,3 +281,9 @@ def _public(rendered: Rendered) -> list[tuple[set[str], set[str]]]:
         )
         for way in ways
     ]
+
+
+def test_triton_asks_for_pages_of_2_mib_as_the_local_stack_does(rendered: Rendered) -> None:
+    (pod,) = rendered.pods_of("triton")
+    name, value = next(iter(HUGE_PAGES.items()))
+    assert rendered.environment(pod.spec["containers"][0])[name] == value

@@ -99,13 +99,66 @@ async def test_a_call_ends_with_the_time_of_its_last_caller() -> None:
 async def test_a_process_that_ends_ends_its_calls() -> None:
     server = Server()
     joined = joiner(server)
-    waiting = ask(joined, "wide", 1)
+    waiting = [ask(joined, "wide", item) for item in (1, 2)]
     await settle()
     for task in joined._tasks:
         task.cancel()
     await settle()
     assert server.cancelled == 1
-    waiting.cancel()
+    for caller in waiting:
+        caller.cancel()
+
+
+async def test_a_lone_item_needs_no_task_and_what_comes_meanwhile_goes_together() -> None:
+    server = Server()
+    joined = joiner(server)
+    first = ask(joined, "wide", 1)
+    await settle()
+    assert joined._tasks == set()
+    later = [ask(joined, "wide", item) for item in (2, 3)]
+    await settle()
+    server.gate.set()
+    assert await asyncio.gather(first, *later) == [1, 2, 3]
+    assert server.calls == [("wide", [1]), ("wide", [2, 3])]
+
+
+async def test_a_lone_call_ends_with_its_caller_and_what_waits_goes_on() -> None:
+    server = Server()
+    joined = joiner(server)
+    leaving = ask(joined, "wide", 1)
+    await settle()
+    staying = ask(joined, "wide", 2)
+    await settle()
+    leaving.cancel()
+    await settle()
+    assert server.cancelled == 1
+    server.gate.set()
+    assert await staying == 2
+    assert server.calls == [("wide", [1]), ("wide", [2])]
+
+
+async def test_who_leaves_before_the_call_began_is_not_asked_for() -> None:
+    server = Server()
+    server.gate.set()
+    joined = joiner(server)
+    leaving = ask(joined, "wide", 1)
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await settle()
+    assert server.calls == []
+    assert await ask(joined, "wide", 2) == 2
+    assert joined._queues == {}
+
+
+async def test_a_lone_call_that_fails_gives_its_place_back() -> None:
+    async def refuse(_: str, __: list[int], ___: Deadline) -> list[int]:
+        raise ValueError("no")
+
+    joined: Joiner[str, int, int] = Joiner(refuse, most=lambda _: 8, under_way=1, span_name="joined", doing="waiting")
+    for item in range(2):
+        with pytest.raises(ValueError, match="no"):
+            await ask(joined, "wide", item)
+    assert joined._queues == {}
 
 
 async def test_nothing_is_kept_of_a_key_without_questions() -> None:

@@ -1,8 +1,8 @@
 """The only module that speaks to Triton. Its exceptions stop here and leave as the product's own errors."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -136,12 +136,24 @@ def _infer_span(model: str, shape: tuple[int, ...]) -> AbstractContextManager[No
     return span(f"{_SERVICE}/{_INFER}", attributes, kind="client")
 
 
-@contextmanager
-def _vendor_errors(model: str) -> Iterator[None]:
-    try:
-        yield
-    except InferenceServerException as error:
-        raise _translated(model, str(error.status()), error.message() or "") from error
+def _vendor_errors(model: str) -> AbstractContextManager[None]:
+    """Lets the client's errors out of a block as the product's own."""
+    return _VendorErrors(model)
+
+
+class _VendorErrors(AbstractContextManager[None]):
+    """See `_vendor_errors`. A class: a generator takes five times as long."""
+
+    __slots__ = ("_model",)
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, InferenceServerException):
+            raise _translated(self._model, str(error.status()), error.message() or "") from error
 
 
 def _translated(model: str, status: str, message: str) -> VitrineError:

@@ -17,6 +17,7 @@ from vitrine.gateway.auth.edge import Authenticate, OwnSite
 from vitrine.gateway.auth.openapi import describe_access
 from vitrine.gateway.canary.watching import known_queries, watched_recall
 from vitrine.gateway.dependencies import Services
+from vitrine.gateway.direct import DirectSearch
 from vitrine.gateway.errors import CODES
 from vitrine.gateway.failures import answer_failures
 from vitrine.gateway.hang_up import HangUp
@@ -111,6 +112,7 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
     )
     for router in routers:
         app.include_router(router)
+    app.router.routes.insert(0, DirectSearch(search.router))
     answer_failures(app, routers)
     describe(app, settings)
     describe_access(app, authenticated=authenticator is not None)

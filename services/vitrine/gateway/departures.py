@@ -1,8 +1,8 @@
 """Callers who go away: what is done for them ends, instead of running on to their deadline."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
+from types import TracebackType
 from typing import Any, Final, cast
 
 from starlette.requests import Request
@@ -13,8 +13,7 @@ PATIENCE_S: Final = 0.05
 """Most searches are over by then, and cost no more than a timer that is never due."""
 
 
-@contextmanager
-def ending_with_caller(request: Request) -> Iterator[None]:
+def ending_with_caller(request: Request) -> AbstractContextManager[None]:
     """Cancels the awaiting block once the caller has closed the connection.
 
     Args:
@@ -23,39 +22,41 @@ def ending_with_caller(request: Request) -> Iterator[None]:
     Raises:
         ClientGone: the block was cancelled for that.
     """
-    departure = _Departure(request)
-    timer = asyncio.get_running_loop().call_later(PATIENCE_S, departure.watch)
-    try:
-        yield
-    except asyncio.CancelledError as error:
-        if departure.seen and departure.task.uncancel() == 0:
-            raise ClientGone("The connection was closed before there was an answer.") from error
-        raise
-    finally:
-        timer.cancel()
-        departure.forget()
+    return _Departure(request)
 
 
-class _Departure:
+class _Departure(AbstractContextManager[None]):
     """Watches one connection on behalf of the task that works for it."""
 
+    __slots__ = ("_request", "_seen", "_task", "_timer", "_watcher")
+    _task: "asyncio.Task[Any]"
+    _timer: asyncio.TimerHandle
+
     def __init__(self, request: Request) -> None:
-        self.task = cast("asyncio.Task[Any]", asyncio.current_task())
-        self.seen = False
         self._request = request
+        self._seen = False
         self._watcher: asyncio.Task[None] | None = None
 
-    def watch(self) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._await_departure())
+    def __enter__(self) -> None:
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._watch)
 
-    def forget(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+        if isinstance(error, asyncio.CancelledError) and self._seen and self._task.uncancel() == 0:
+            raise ClientGone("The connection was closed before there was an answer.") from error
+
+    def _watch(self) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(self._await_departure())
 
     async def _await_departure(self) -> None:
         # A connection that breaks in any other way is noticed when the answer is sent.
         with suppress(OSError):
             while (await self._request.receive())["type"] != "http.disconnect":
                 pass
-            self.seen = True
-            self.task.cancel()
+            self._seen = True
+            self._task.cancel()

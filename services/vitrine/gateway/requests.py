@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -48,7 +48,7 @@ async def from_body(
     """
     # All that is wrong without them is found before the first picture is fetched.
     request = _without_parts(alias, body, caller, services.settings)
-    return replace(request, parts=await _parts(body.query, services.pictures, deadline))
+    return request(parts=await _parts(body.query, services.pictures, deadline))
 
 
 async def from_items(
@@ -79,7 +79,7 @@ def from_params(alias: str, params: SearchParams, caller: Principal, settings: S
         parts.append(ItemPart(params.id))
     if not parts:
         raise QueryEmpty("Name a text as `q`, a product as `id`, or both.")
-    return replace(_without_parts(alias, params, caller, settings), parts=tuple(parts))
+    return _without_parts(alias, params, caller, settings)(parts=tuple(parts))
 
 
 async def from_form(
@@ -91,7 +91,7 @@ async def from_form(
     """
     request = _without_parts(alias, form, caller, services.settings)
     further = () if form.query is None else await _further(form.query, services, deadline)
-    return replace(request, parts=(ImagePart(picture, form.weight), *further))
+    return request(parts=(ImagePart(picture, form.weight), *further))
 
 
 def deadline_for(timeout_ms: int | None, settings: GatewaySettings, *, or_else: int | None = None) -> Deadline:
@@ -131,17 +131,17 @@ def check_searches(count: int, settings: Settings) -> None:
 
 def _without_parts(
     collection: str, sent: SearchMembers | FlatSearch, caller: Principal, settings: Settings
-) -> SearchRequest:
-    """All of a request but what is looked for."""
+) -> partial[SearchRequest]:
+    """All of a request but what is looked for, its `parts`."""
     most = settings.gateway.max_limit
     if sent.limit > most:
         raise LimitExceeded(
             f"An answer holds {most} hits at most, not {sent.limit}.", field="limit", minimum=1, maximum=most
         )
     facets = _facets(sent.facets, settings.search.max_facets)
-    return SearchRequest(
+    return partial(
+        SearchRequest,
         collection=collection,
-        parts=(),
         limit=sent.limit,
         offset=sent.offset,
         params=_params(sent.params) if isinstance(sent, FlatSearch) else sent.params,
@@ -202,7 +202,7 @@ async def _from_item(
     try:
         caller.require(Scope.SEARCH, item.collection)
         request = _without_parts(item.collection, item, caller, services.settings)
-        return replace(request, parts=await _parts(item.query, services.pictures, deadline, counted=True))
+        return request(parts=await _parts(item.query, services.pictures, deadline, counted=True))
     except VitrineError as error:
         return error
 

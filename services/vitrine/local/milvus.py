@@ -12,7 +12,7 @@ from vitrine.local.engines import Engines
 from vitrine.local.errors import StateUnusable
 from vitrine.local.milvus_sessions import end_dead_sessions
 from vitrine.local.ports import choose_free, is_free
-from vitrine.local.service import LOOPBACK, Launch, Port, answers_ok
+from vitrine.local.service import HUGE_PAGES, LOOPBACK, Launch, Port, answers_ok
 from vitrine.settings import LocalSettings
 
 INTERNAL_ROLES: Final = (
@@ -95,6 +95,7 @@ class MilvusService:
             "DEPLOY_MODE": "STANDALONE",
             "METRICS_PORT": str(self._settings.milvus_metrics_port),
             "MILVUSCONF": str(self._folder / "configs"),
+            **HUGE_PAGES,
         }
         return Launch((str(binaries / "milvus"), "run", "standalone"), environment, self._folder)
 

@@ -5,10 +5,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 LOOPBACK = "127.0.0.1"
 PROBE_TIMEOUT_S = 1.0
+HUGE_PAGES: Final[Mapping[str, str]] = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "MALLOC_CONF": "thp:always"}
+"""For a process whose large blocks are read from end to end, or all over, by each request: weights, vectors, graphs.
+Its allocator (glibc from 2.35 on, or jemalloc) then asks the kernel for pages of 2 MiB, and the processor finds their
+addresses without walking through tables each time. See docs/performance.md."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from vitrine.local.engines import Engines
 from vitrine.local.errors import EnginesMissing, StateUnusable
-from vitrine.local.service import LOOPBACK, Launch, Port, answers_ok
+from vitrine.local.service import HUGE_PAGES, LOOPBACK, Launch, Port, answers_ok
 from vitrine.settings import LocalSettings
 
 BACKEND_SOURCE: Final = Path(__file__).parent / "onnxruntime_backend" / "model.py"
@@ -140,6 +140,7 @@ class TritonService:
             "LD_LIBRARY_PATH": f"{engines.triton_libraries}:{self._libraries}",
             "PYTHONNOUSERSITE": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            **HUGE_PAGES,
         }
 
     def _command(self) -> tuple[str, ...]:

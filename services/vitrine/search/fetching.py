@@ -66,7 +66,7 @@ class Fetching:
 
     async def neighbours(self, plan: Plan, queries: Sequence[Vectors], deadline: Deadline) -> list[Neighbours]:
         """The plan's neighbours of each query, in one call."""
-        return await self._ask(plan, np.stack(queries), plan.rows, plan.expression, deadline)
+        return await self._ask(plan, _rows_of(queries), plan.rows, plan.expression, deadline)
 
     async def select(
         self, plan: Plan, query: Vectors, found: Neighbours, deadline: Deadline, clock: StageClock
@@ -152,6 +152,11 @@ class Fetching:
         if plan.grouping is None or not groups:
             return {}
         return await self._vectors.sizes(plan.collection.name, plan.grouping.column, groups, plan.expression, deadline)
+
+
+def _rows_of(queries: Sequence[Vectors]) -> Vectors:
+    """float32 [n, dim]; a lone one is not copied."""
+    return queries[0][np.newaxis] if len(queries) == 1 else np.stack(queries)
 
 
 def _described(page: list[Picked]) -> tuple[Hit, ...]:

@@ -50,6 +50,9 @@ def configure_logging(settings: TelemetrySettings, stream: IO[str] | None = None
 
     Everything else that logs in this process, warnings included, goes through it. Called once, by a composition root.
     """
+    # Looked up for each record, by walking up the stack among others, and in none of our lines.
+    logging._srcfile = None  # noqa: SLF001 - the standard library's way, see its HOWTO
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()

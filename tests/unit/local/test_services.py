@@ -104,6 +104,13 @@ def test_shared_memory_of_this_stack_only_is_removed(tmp_path: Path, monkeypatch
     assert [path.name for path in tmp_path.glob("vitrine_*")] == [f"{other.shared_memory_prefix}region"]
 
 
+def test_both_engines_ask_for_pages_of_2_mib_whatever_their_allocator(tmp_path: Path) -> None:
+    service = MilvusService(LocalSettings(), fake_engines(tmp_path / "m"), tmp_path / "milvus")
+    for launch in (triton_launch(tmp_path), service.prepare()):
+        assert launch.environment["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"
+        assert launch.environment["MALLOC_CONF"] == "thp:always"
+
+
 def test_milvus_talks_to_itself_over_loopback(tmp_path: Path) -> None:
     settings = LocalSettings(milvus_port=1111, etcd_port=2222)
     launch = MilvusService(settings, fake_engines(tmp_path / "e"), tmp_path / "milvus").prepare()
