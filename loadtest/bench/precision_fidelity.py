@@ -3,9 +3,9 @@
     PYTHON loadtest/bench/precision_fidelity.py image FP32 [INT8] [--pictures 200] [--photographs FOLDER]
     PYTHON loadtest/bench/precision_fidelity.py text FP32 [INT8] [--pictures 600] [--photographs FOLDER] [--among-texts]
 
-PYTHON has onnxruntime (`make export-env`). FP32 and INT8 are repositories of one checkpoint. Without INT8 the products
-in the fp32 graph are replaced by the exporter's first choice for int8; so a repository whose checkpoint is not at hand,
-as the demo model's, can be asked too.
+PYTHON has onnxruntime (`make export-env`). FP32 and INT8 are repositories of one checkpoint. Without INT8 the
+exporter's first choice for int8 is made from the fp32 graph; so a repository whose checkpoint is not at hand, as the
+demo model's, can be asked too.
 
 `image` asks about the nearest others of each picture: a model that embeds a catalogue moves all of it. `text` asks 200
 queries of the demo shop for their nearest among the pictures as the fp32 image model embeds them: only the queries
@@ -20,9 +20,10 @@ import random
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from exported_text import read_text_checkpoint
 from photographs import files_of
 from reduced_graph import reduced
 
@@ -37,7 +38,11 @@ from vitrine.models.agreement import open_graph
 from vitrine.models.fidelity import INT8_GATE, TEXT_GATE, Fidelity
 from vitrine.models.precision import CANDIDATES
 from vitrine.models.random_clip import SHOP_WORDS
+from vitrine.models.reduced_text import reduced_text_graph
 from vitrine.settings import ImageSettings
+
+if TYPE_CHECKING:
+    import onnx
 
 GRAPH = Path("1") / "model.onnx"
 BATCH = 16
@@ -112,6 +117,14 @@ def text_fidelity(arguments: argparse.Namespace, whole: Path, reduced_graph: Pat
     }
 
 
+def as_exported(kind: str, repository: Path, whole: Path) -> "onnx.ModelProto":
+    """What the exporter would write first for int8, made from the repository in fp32."""
+    linear = CANDIDATES["int8"][0]
+    if kind == "image":
+        return reduced(whole, linear)
+    return reduced_text_graph(read_text_checkpoint(repository))(linear)
+
+
 def as_json(found: Fidelity) -> dict[str, Any]:
     return {
         "compared": found.compared,
@@ -137,7 +150,7 @@ def main() -> None:
             other = arguments.int8 / model / GRAPH
         else:
             other = Path(name) / "model.onnx"
-            other.write_bytes(reduced(whole, CANDIDATES["int8"][0]).SerializeToString())
+            other.write_bytes(as_exported(arguments.kind, arguments.fp32, whole).SerializeToString())
         compare = image_fidelity if arguments.kind == "image" else text_fidelity
         found = compare(arguments, whole, other)
     accepted = all(gate.accepts(one) for one in found.values())

@@ -166,6 +166,9 @@ ANSWERS: Final[Mapping[type[VitrineError], Answer]] = {
 CODES: Final = frozenset(kind.code for kind in ANSWERS)
 """Every code an error answer can carry."""
 
+# By kind, parents looked up: under overload refusals are most of what the gateway does, and each asks several times.
+_KNOWN: Final[dict[type[VitrineError], Answer]] = {}
+
 
 def statuses_of(kinds: Iterable[type[VitrineError]]) -> dict[int, list[str]]:
     """The codes of some errors by the status they are answered with: what a route's documentation lists."""
@@ -177,7 +180,10 @@ def statuses_of(kinds: Iterable[type[VitrineError]]) -> dict[int, list[str]]:
 
 def answer_of(error: VitrineError) -> Answer:
     """The table's line for an error, or for the nearest of its parents."""
-    return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    kind = type(error)
+    if (known := _KNOWN.get(kind)) is None:
+        known = _KNOWN[kind] = next(ANSWERS[parent] for parent in kind.__mro__ if parent in ANSWERS)
+    return known
 
 
 def shed_reason(error: VitrineError) -> ShedReason | None:

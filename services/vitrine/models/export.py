@@ -26,8 +26,10 @@ from vitrine.embedding.tokenizer import build_tokenizer_json
 from vitrine.errors import ModelInvalid
 from vitrine.models.agreement import TOLERANCES, Agreement, image_agreement, text_agreement
 from vitrine.models.checkpoint import Checkpoint, load_checkpoint
-from vitrine.models.graph import Linear, image_graph, text_graph
+from vitrine.models.graph import LARGEST_FILE, Linear
 from vitrine.models.precision import CANDIDATES
+from vitrine.models.reduced_text import reduced_text_graph
+from vitrine.models.towers import image_graph, text_graph
 from vitrine.models.triton_config import Serving, image_config, text_config
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ IMAGE_POLICY: Literal[1, 2] = 2
 BUCKETS = (4, 6, 8, 16, 32, 77)
 """Most queries are of one to four words, 3 to 6 tokens: see docs/adr/0002-text-buckets.md."""
 OWN_ENTRIES = (TEXT_MODEL, IMAGE_MODEL, CONTRACT_FILE, TOKENIZER_FILE)
-_PROTOBUF_LIMIT = 2**31 - 1
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,8 @@ def export(
 
     Raises:
         ModelInvalid: the checkpoint cannot be used, the output is taken, or a graph does not agree with the checkpoint
-            within `TOLERANCES`. Nothing is at `output` then that was not there before.
+            within `TOLERANCES` or, for int8, gives numbers that are not finite. Nothing is at `output` then that was
+            not there before.
     """
     began = time.perf_counter()
     serving = serving or Serving()
@@ -107,7 +109,7 @@ def export(
         text = _write_graph(
             build / TEXT_MODEL,
             precision,
-            lambda linear: text_graph(checkpoint, linear),
+            reduced_text_graph(checkpoint) if precision == "int8" else lambda linear: text_graph(checkpoint, linear),
             lambda path: text_agreement(checkpoint, path, buckets),
         )
         image = _write_graph(
@@ -144,7 +146,7 @@ def _write_graph(
     for linear in CANDIDATES[precision]:
         model = build(linear)
         size = model.ByteSize()
-        if size > _PROTOBUF_LIMIT:
+        if size > LARGEST_FILE:
             raise ModelInvalid(
                 f"{folder.name} would have {size:,} bytes; an ONNX file ends at 2 GiB. Try fp16 or int8."
             )

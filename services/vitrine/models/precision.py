@@ -1,11 +1,14 @@
 """How the weight matrices are stored and multiplied: float32, float16, or two kinds of int8."""
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
 from vitrine.models.graph import Array, Dtype, Graph, Linear
+from vitrine.models.rounding import Inputs, compensated, nearest, scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +30,27 @@ class FloatLinear:
 class DynamicInt8Linear:
     """int8 weights, one scale a column; activations become uint8 on the fly, one scale a call. Standard operators.
 
-    The fastest on every CPU, and exact integer arithmetic on every CPU (see `_scales`). One scale a call means that a
-    text's vector depends a little on the texts it was batched with.
+    The fastest on every CPU, and exact integer arithmetic on every CPU (see `rounding.scales`). One scale a call means
+    that a text's vector depends a little on the texts it was batched with.
+
+    Args:
+        inputs: what goes into products, by `name_of` their weights. Codes of these make up for each other's errors, and
+            what is still lost on average is added to the bias. Weights without are rounded to the nearest.
     """
 
     dtype: ClassVar[Dtype] = np.float32
     label: ClassVar[str] = "int8, activations with one scale a call"
+    inputs: Mapping[str, Inputs] = field(default_factory=dict)
 
     def apply(self, graph: Graph, x: str, weight: Array, bias: Array | None) -> str:
-        scale = _scales(weight)
-        codes = np.rint(weight / scale[:, None]).astype(np.int8)
+        scale = scales(weight)
+        seen = self.inputs.get(name_of(weight))
+        if seen is None:
+            codes = nearest(weight, scale)
+        else:
+            codes = compensated(weight, scale, seen)
+            lost = (weight - codes * scale[:, None]) @ seen.mean
+            bias = lost if bias is None else bias + lost
         quantised, x_scale, x_zero = graph.ops("DynamicQuantizeLinear", x, outputs=3)
         # The zero point of the weights is given although it is zero: onnxruntime fuses the five nodes only then.
         zero = graph.constant(np.zeros(len(scale)), np.int8)
@@ -86,20 +100,14 @@ class BlockInt8Linear:
         return product if bias is None else graph.op("Add", product, graph.constant(bias, np.float32))
 
 
-def _scales(weight: Array) -> Array:
-    """float32 [out] for `weight` [out, in], such that int8 codes never overflow where two products are summed.
+def name_of(weight: Array) -> str:
+    """Of a weight matrix, by its float32 numbers: one that graphs build anew has the same name again."""
+    return hashlib.sha256(np.ascontiguousarray(weight, np.float32).tobytes()).hexdigest()
 
-    CPUs without VNNI instructions multiply bytes by vpmaddubsw: the products of two neighbouring inputs are added in 16
-    bits and cut off at 32,767. 255 x (127 + 127) does not fit, 255 x 128 does. So not the largest weight of a row
-    becomes 127, but the largest sum of two neighbours of one sign; rounding adds at most 1. Weights of only 7 bits, the
-    usual remedy, would double the rounding error; this adds about a third to it.
-    """
-    rows, columns = weight.shape
-    pairs = np.zeros((rows, -(-columns // 2), 2), np.float32)
-    pairs.reshape(rows, -1)[:, :columns] = weight
-    sums = np.maximum(np.maximum(pairs, 0).sum(axis=2), np.maximum(-pairs, 0).sum(axis=2))
-    largest = sums.max(axis=1)
-    return np.asarray(np.where(largest == 0, 1, largest) / 127, np.float32)
+
+def with_inputs(linear: Linear, inputs: Mapping[str, Inputs]) -> Linear:
+    """The same, which knows what goes into its products, where it makes any use of that."""
+    return replace(linear, inputs=inputs) if isinstance(linear, DynamicInt8Linear) else linear
 
 
 CANDIDATES: dict[str, tuple[Linear, ...]] = {

@@ -15,9 +15,10 @@ from vitrine.models import export as exporting
 from vitrine.models.agreement import TOLERANCES, image_agreement, open_graph, pad, random_texts, text_agreement
 from vitrine.models.checkpoint import Checkpoint, load_checkpoint
 from vitrine.models.export import ExportReport, export, text_buckets
-from vitrine.models.graph import Graph, image_graph, text_graph
+from vitrine.models.graph import Graph
 from vitrine.models.precision import BlockInt8Linear, DynamicInt8Linear, FloatLinear
 from vitrine.models.random_clip import write_random_clip
+from vitrine.models.towers import image_graph, text_graph
 from vitrine.models.triton_config import Serving
 
 pytestmark = pytest.mark.export
@@ -171,6 +172,27 @@ def test_reduced_precision_is_smaller_and_close(
     for part, whole in ((report.text, exported.text), (report.image, exported.image)):
         assert part.bytes < whole.bytes
         assert TOLERANCES[precision].accepts(part.agreement)
+
+
+def test_two_exports_in_int8_have_equal_bytes(source: Path, tmp_path: Path) -> None:
+    first, second = (export(source, tmp_path / name, precision="int8") for name in ("first", "second"))
+    assert first.contract.fingerprint == second.contract.fingerprint
+    for model in ("clip_text", "clip_image"):
+        graphs = [(report.output / model / "1" / "model.onnx").read_bytes() for report in (first, second)]
+        assert graphs[0] == graphs[1]
+
+
+def test_int8_of_weights_that_are_not_finite_is_refused(source: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = tmp_path / "variant"
+    shutil.copytree(source, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["text_model.encoder.layers.0.mlp.fc1.weight"][0, 0] = np.nan
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelInvalid, match="not finite"):
+        export(folder, tmp_path / "out", precision="int8")
+    assert not (tmp_path / "out").exists()
 
 
 def test_eight_bit_blocks_are_truer_than_one_scale_a_call(checkpoint: Checkpoint, tmp_path: Path) -> None:
