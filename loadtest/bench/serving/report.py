@@ -20,6 +20,7 @@ def report(figures: Figures, verdicts: Sequence[Verdict]) -> str:
         _part("One call at a time, in turns", _single(figures)),
         _part("Under load", _loaded(figures)),
         _part("Memory, MB", _memory(figures)),
+        _part("Growth", _growth(figures)),
         _part("Cost of an answer, processor milliseconds", _costs(figures)),
         _part("The model of cost against steps of load", _steps(figures)),
         _part(f"What a cluster needs, cores busy for {CPU_SHARE:.0%} at most", _needs(figures)),
@@ -123,6 +124,20 @@ def _memory(figures: Figures) -> list[str]:
     )
     lines = table(("process", "resident", "anonymous", "cores busy without load"), rows)
     return [*lines, "", f"Milvus's anonymous memory, and what each collection added: {taken}."]
+
+
+def _growth(figures: Figures) -> list[str]:
+    if (growth := figures.growth) is None:
+        return []
+    kinds = list(growth.recall[0])
+    rows = [
+        (f"{rows:,}", ef, *(_share(recall[kind].mean) for kind in kinds), f"{p50:.2f}")
+        for rows, ef, recall, p50 in zip(growth.rows, growth.ef, growth.recall, growth.p50_ms, strict=True)
+    ]
+    headings = ("products", "ef", *(f"recall@10, {kind}" for kind in kinds), "p50 ms")
+    each = growth.memory_mb * 1e6 / growth.rows[1]
+    told = f"The larger one took {growth.memory_mb:,.0f} MB of Milvus's anonymous memory, {each:,.0f} bytes a vector."
+    return [*table(headings, rows, texts=()), "", told]
 
 
 def _costs(figures: Figures) -> list[str]:
