@@ -14,6 +14,7 @@ from tests.fixtures.stack import RunningService
 from tests.integration.vectorstore.servers import Server, servers_for
 from vitrine.domain import CatalogueItem, Deadline, EmbeddedItem, FieldSpec, FieldType, FieldValue, Vectors
 from vitrine.settings import MilvusSettings
+from vitrine.vectorstore import connection as vectorstore_connection
 from vitrine.vectorstore.admin import CollectionAdmin
 from vitrine.vectorstore.collection import CollectionInfo, CollectionSpec
 from vitrine.vectorstore.connection import MilvusConnection
@@ -58,6 +59,16 @@ def running_server(server: Server, request: pytest.FixtureRequest) -> RunningSer
 @pytest.fixture(scope="session")
 def milvus_settings(running_server: RunningService) -> MilvusSettings:
     return running_server.settings.milvus
+
+
+@pytest.fixture(autouse=True)
+def no_pings_to_lite(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """milvus-lite, unlike Milvus, hangs up on a client that pings while it asks nothing: after the third one, half a
+    minute, and whatever is asked in that moment fails with "Too many pings"."""
+    if "server" in request.fixturenames and request.getfixturevalue("server") is Server.LITE:
+        options = vectorstore_connection._channel_options
+        never = {"grpc.keepalive_time_ms": 2**31 - 1}
+        monkeypatch.setattr(vectorstore_connection, "_channel_options", lambda settings: options(settings) | never)
 
 
 @pytest.fixture
