@@ -107,12 +107,12 @@ class Joiner(Generic[Key, Item, Answer]):
         begins = queue.under_way < self._under_way and (self._altogether is None or self._calls < self._altogether)
         with deadline.bounding(self._doing):
             async with asyncio.timeout(left):
-                if begins and await self._is_alone(key, queue, waiting):
+                if begins and await self._begins_alone(key, queue, waiting):
                     return await self._alone(key, queue, waiting)
                 return await answer
 
-    async def _is_alone(self, key: Key, queue: _Queue[Item, Answer], own: _Waiting[Item, Answer]) -> bool:
-        """Takes a place for calls of the key. Unless the item is alone, a task sends it, with the others."""
+    async def _begins_alone(self, key: Key, queue: _Queue[Item, Answer], own: _Waiting[Item, Answer]) -> bool:
+        """Takes a place for calls of the key; whether the item is alone. Unless it is, a task sends it with others."""
         self._take_place(queue)
         try:
             await asyncio.sleep(0)  # who asks in the same turn of the event loop shares the call
