@@ -1,9 +1,10 @@
 """One kept HTTP connection and no more HTTP than a benchmark needs: a client library would hide what is compared."""
 
 import asyncio
-import json
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import orjson
 
 LARGEST_ANSWER = 16 * 1024 * 1024
 _OK = 200
@@ -29,11 +30,7 @@ class Answer:
 
     def header(self, name: str) -> str | None:
         """The first header of that name, whatever its case; None when there is none."""
-        wanted = name.lower().encode() + b":"
-        for line in self.head.split(b"\r\n"):
-            if line[: len(wanted)].lower() == wanted:
-                return line[len(wanted) :].strip().decode("latin-1")
-        return None
+        return _header(self.head, name.lower().encode())
 
 
 class Connection:
@@ -54,7 +51,7 @@ class Connection:
 
     def request(self, method: str, path: str, body: object = None) -> bytes:
         """A request's bytes, to be sent as often as needed."""
-        content = b"" if body is None else json.dumps(body).encode()
+        content = b"" if body is None else orjson.dumps(body)
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(content)}\r\n"
         return head.encode() + b"Content-Type: application/json\r\n\r\n" + content
 
@@ -63,11 +60,14 @@ class Connection:
 
         Raises:
             OSError, asyncio.IncompleteReadError: the connection broke.
+            BenchError: the answer does not say how long it is.
         """
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
-        length = next(int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:")
-        return Answer(int(head[9:12]), head, await self._reader.readexactly(length))
+        length = _header(head, b"content-length")
+        if length is None:
+            raise BenchError("An answer came without its length.")
+        return Answer(int(head[9:12]), head, await self._reader.readexactly(int(length)))
 
     async def send(self, request: bytes) -> bytes:
         """The answer's body.
@@ -84,3 +84,12 @@ class Connection:
     async def aclose(self) -> None:
         self._writer.close()
         await self._writer.wait_closed()
+
+
+def _header(head: bytes, name: bytes) -> str | None:
+    """The value of a header, whose name is given in lower case."""
+    _, _, after = head.lower().partition(b"\r\n%b:" % name)
+    if not after:
+        return None
+    value, _, _ = head[-len(after) :].partition(b"\r\n")
+    return value.strip().decode("latin-1")

@@ -2,13 +2,14 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.monitoring.metric_names import RECORDS, gateway_metrics, known_names, listed, routes
 from tests.monitoring.rules_folder import (
@@ -20,8 +21,10 @@ from tests.monitoring.rules_folder import (
     names_in,
     rules_of,
 )
-from vitrine.gateway.admission import Admission
+from vitrine.gateway.admission import Admission, Permits
 from vitrine.gateway.middleware import Observe
+from vitrine.gateway.shedding import Shedding
+from vitrine.telemetry.metrics import GatewayMetrics
 
 
 def _ran(*command: str) -> str:
@@ -168,15 +171,26 @@ def test_every_objective_has_the_same_formula_in_every_window() -> None:
                 )
 
 
-async def test_a_search_refused_for_want_of_a_permit_is_counted_where_the_rules_look() -> None:
+def _shedding(app: ASGIApp, metrics: GatewayMetrics) -> ASGIApp:
+    return Shedding(app, Permits(0, metrics), metrics)
+
+
+def _admission(app: ASGIApp, metrics: GatewayMetrics) -> ASGIApp:
+    return Observe(Admission(app, Permits(0, metrics)), metrics, None)
+
+
+@pytest.mark.parametrize("refusing", [_shedding, _admission])
+async def test_a_search_refused_for_want_of_a_permit_is_counted_where_the_rules_look(
+    refusing: Callable[[ASGIApp, GatewayMetrics], ASGIApp],
+) -> None:
     """It never comes to a route, so it is told from others by its status alone."""
 
     async def never(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("it was let in")
 
     metrics = gateway_metrics()
-    refusing = Observe(Admission(never, 0, metrics), metrics, None)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(refusing), base_url="http://gateway") as client:
+    transport = httpx.ASGITransport(refusing(never, metrics))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         assert (await client.post("/v1/collections/products/search", json={"query": "dress"})).status_code == 503
     counted = {
         (sample.labels["route"], sample.labels["status"])

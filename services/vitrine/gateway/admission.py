@@ -13,36 +13,60 @@ API_PREFIX: Final = "/v1/"
 """Paths that need a caller and a permit. Health, metrics, the page and pictures answer also when none is left."""
 
 
+def needs_permit(scope: Scope) -> bool:
+    """Whether this is a request of the API."""
+    return scope["type"] == "http" and str(scope["path"]).startswith(API_PREFIX)
+
+
+class Permits:
+    """How many API requests are worked on at the same time. Also bounds memory: each holds one body at most.
+
+    Args:
+        total: permits there are.
+        metrics: where those in use are counted.
+    """
+
+    def __init__(self, total: int, metrics: GatewayMetrics) -> None:
+        self.total = total
+        self.in_use = 0
+        metrics.capacity.set(total)
+        metrics.in_flight.set_function(lambda: self.in_use)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all are in use."""
+        return self.in_use >= self.total
+
+    def refusal(self) -> Overloaded:
+        """What a request is answered for which there is none."""
+        return Overloaded(
+            f"All {self.total} permits are in use.", reason=ShedReason.IN_FLIGHT.value, permits=self.total
+        )
+
+
 class Admission:
     """A permit at once, or a refusal at once: nothing ever queues here.
 
     Args:
         app: the next ASGI application.
-        permits: API requests worked on at the same time. Also bounds memory: each holds one body at most.
-        metrics: where permits in use are counted. Refusals are counted where they are answered.
+        permits: what is given. Most of those who get none did not come as far as here (`Shedding`).
     """
 
-    def __init__(self, app: ASGIApp, permits: int, metrics: GatewayMetrics) -> None:
+    def __init__(self, app: ASGIApp, permits: Permits) -> None:
         self._app = app
         self._permits = permits
-        self._in_use = 0
-        self._metrics = metrics
-        metrics.capacity.set(permits)
-        metrics.in_flight.set_function(lambda: self._in_use)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(API_PREFIX):
+        if not needs_permit(scope):
             await self._app(scope, receive, send)
             return
-        if self._in_use >= self._permits:
-            raise Overloaded(
-                f"All {self._permits} permits are in use.", reason=ShedReason.IN_FLIGHT.value, permits=self._permits
-            )
-        self._in_use += 1
+        if self._permits.exhausted:
+            raise self._permits.refusal()
+        self._permits.in_use += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            self._in_use -= 1
+            self._permits.in_use -= 1
 
 
 class BodyLimit:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import Route
 
 from vitrine.embedding.caching_encoder import open_caching_encoder
-from vitrine.gateway.admission import Admission, BodyLimit
+from vitrine.gateway.admission import Admission, BodyLimit, Permits
 from vitrine.gateway.auth.authenticator import open_authenticator
 from vitrine.gateway.auth.edge import Authenticate, OwnSite
 from vitrine.gateway.auth.openapi import describe_access
@@ -33,6 +33,7 @@ from vitrine.gateway.remote_images.fetching import open_remote_images
 from vitrine.gateway.routes import collections, embeddings, items, limits, machines, multi_search, search, ui
 from vitrine.gateway.routes.media import media_router
 from vitrine.gateway.scraping import serve_metrics
+from vitrine.gateway.shedding import Shedding
 from vitrine.search.cursor import cursor_key
 from vitrine.search.searcher import Searcher
 from vitrine.settings import Settings
@@ -122,12 +123,14 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
         max_bytes=settings.gateway.max_body_bytes,
         timeout_s=settings.gateway.max_timeout_ms / 1000,
     )
-    app.add_middleware(Admission, permits=settings.gateway.max_in_flight, metrics=metrics)
+    permits = Permits(settings.gateway.max_in_flight, metrics)
+    app.add_middleware(Admission, permits=permits)
     if authenticator is None:
         app.add_middleware(OwnSite, loopback_only=settings.auth.mode == "auto")
     else:
         app.add_middleware(Authenticate, authenticator=authenticator)
     app.add_middleware(Observe, metrics=metrics, tracing=tracing)
+    app.add_middleware(Shedding, permits=permits, metrics=metrics)
     app.add_middleware(HangUp)
     return app
 

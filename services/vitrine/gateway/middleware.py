@@ -55,7 +55,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = RequestContext(_request_id(scope), StageClock())
+        context = RequestContext(request_id_of(scope), StageClock())
         context.attach(scope)
         token = REQUEST_ID.set(context.request_id)
         try:
@@ -73,7 +73,7 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with_headers(message.get("headers", ()), context)
+                message["headers"] = with_own_headers(message.get("headers", ()), context)
             await send(message)
 
         try:
@@ -125,7 +125,7 @@ class Observe:
         logger.log(level, "request", extra={FIELDS: fields})
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
     """The caller's id when it is one that can stand in a log and a header, else 32 random hexadecimal digits."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_REQUEST_ID.fullmatch(value):
@@ -133,7 +133,8 @@ def _request_id(scope: Scope) -> str:
     return os.urandom(16).hex()
 
 
-def _with_headers(headers: Iterable[tuple[bytes, bytes]], context: RequestContext) -> list[tuple[bytes, bytes]]:
+def with_own_headers(headers: Iterable[tuple[bytes, bytes]], context: RequestContext) -> list[tuple[bytes, bytes]]:
+    """An answer's headers, with those that every answer has."""
     sent = list(headers)
     present = {name for name, _ in sent}
     own = [(b"x-request-id", context.request_id.encode())]

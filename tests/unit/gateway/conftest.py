@@ -1,7 +1,10 @@
 """The whole application without an engine: a searcher that answers from memory stands where Triton and Milvus would."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import io
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +29,8 @@ from vitrine.gateway.health import Readiness
 from vitrine.gateway.pictures import Pictures
 from vitrine.search.request import Check, ImagePart, SearchRequest, SearchResult, TextPart
 from vitrine.search.searcher import Searcher
-from vitrine.settings import ImageSettings, Settings
+from vitrine.settings import ImageSettings, Settings, TelemetrySettings
+from vitrine.telemetry.logging import configure_logging
 from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.telemetry.stages import Stage, StageClock
 from vitrine.vectorstore.admin import CollectionAdmin
@@ -206,6 +210,24 @@ async def open_api() -> AsyncIterator[OpenApi]:
 async def api(open_api: OpenApi, tmp_path: Path) -> Api:
     """An application with the default limits and a folder of pictures."""
     return await open_api(media_root=tmp_path)
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Everything logged meanwhile, as it would be written."""
+    root = logging.getLogger()
+    before = (root.handlers, root.level)
+    stream = io.StringIO()
+    configure_logging(TelemetrySettings(log_level="INFO"), stream)
+    yield stream
+    root.handlers, level = before
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def lines_of(log: io.StringIO) -> list[dict[str, Any]]:
+    """What was logged, line by line."""
+    return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
 @pytest.fixture

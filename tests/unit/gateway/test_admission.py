@@ -8,7 +8,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tests.unit.gateway.conftest import OpenApi
 from vitrine.errors import Overloaded
-from vitrine.gateway.admission import Admission, BodyLimit
+from vitrine.gateway.admission import Admission, BodyLimit, Permits
 from vitrine.gateway.errors import BodyTimedOut, BodyTooLarge, ClientGone, shed_reason
 from vitrine.telemetry.metrics import GatewayMetrics, ShedReason
 
@@ -131,7 +131,7 @@ async def test_permits_are_given_back_also_by_requests_that_fail() -> None:
         raise ValueError
 
     metrics = _metrics()
-    admission = Admission(app, 1, metrics)
+    admission = Admission(app, Permits(1, metrics))
     for _ in range(3):
         with pytest.raises(ValueError, match=r"^$"):
             await admission(_scope([]), _Chunks(1), _send)
@@ -146,7 +146,7 @@ async def test_the_request_above_the_last_permit_is_refused_at_once() -> None:
         await leave.wait()
 
     metrics = _metrics()
-    admission = Admission(app, 1, metrics)
+    admission = Admission(app, Permits(1, metrics))
     first = asyncio.create_task(admission(_scope([]), _Chunks(1), _send))
     await inside.wait()
     assert metrics.registry.get_sample_value("vitrine_http_in_flight") == 1

@@ -1,36 +1,15 @@
 import asyncio
 import io
-import json
-import logging
-from collections.abc import Iterator
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.unit.gateway.conftest import Api, OpenApi
+from tests.unit.gateway.conftest import Api, OpenApi, lines_of
 from vitrine.errors import DeadlineExceeded, EncoderUnavailable, ItemNotFound, QueryEmpty
 from vitrine.gateway.middleware import Observe
 from vitrine.search.request import Check
 from vitrine.settings import Settings, TelemetrySettings
-from vitrine.telemetry.logging import configure_logging
 from vitrine.telemetry.metrics import GatewayMetrics
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Everything logged meanwhile, as it would be written."""
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
-    stream = io.StringIO()
-    configure_logging(TelemetrySettings(log_level="INFO"), stream)
-    yield stream
-    root.handlers, level = before
-    root.setLevel(level)
-    logging.captureWarnings(False)
-
-
-def _lines(log: io.StringIO) -> list[dict[str, object]]:
-    return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
 async def test_a_sane_request_id_is_kept_and_told_everywhere(api: Api) -> None:
@@ -67,14 +46,14 @@ async def test_an_unforeseen_failure_is_answered_500_and_leaks_nothing(api: Api,
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["code"] == "internal"
     assert "secret" not in response.text
-    failure, request = _lines(log)
+    failure, request = lines_of(log)
     assert "secret of the house" in str(failure["exception"])
     assert failure["request_id"] == request["request_id"] == response.json()["request_id"]
 
 
 async def test_a_request_is_one_line_with_its_stages(api: Api, log: io.StringIO) -> None:
     response = await api.search({"query": "a very private wish"})
-    (line,) = _lines(log)
+    (line,) = lines_of(log)
     assert line["message"] == "request"
     assert line["route"] == "/v1/collections/{alias}/search"
     assert (line["method"], line["status"], line["hits"]) == ("POST", 200, 2)
@@ -92,13 +71,13 @@ async def test_a_get_logs_no_query_text_either(api: Api, log: io.StringIO) -> No
 async def test_query_texts_are_logged_when_switched_on(open_api: OpenApi, log: io.StringIO) -> None:
     api = await open_api(Settings(telemetry=TelemetrySettings(log_queries=True)))
     await api.search({"query": "red dress"})
-    assert _lines(log)[-1]["query"] == ["red dress"]
+    assert lines_of(log)[-1]["query"] == ["red dress"]
 
 
 async def test_an_error_line_names_its_code(api: Api, log: io.StringIO) -> None:
     api.searcher.failure = QueryEmpty("The query is empty.")
     await api.search({"query": " "})
-    assert (_lines(log)[-1]["status"], _lines(log)[-1]["code"]) == (422, "query_empty")
+    assert (lines_of(log)[-1]["status"], lines_of(log)[-1]["code"]) == (422, "query_empty")
 
 
 async def test_what_a_dependency_said_goes_to_the_log_and_not_to_the_caller(api: Api, log: io.StringIO) -> None:
@@ -106,7 +85,7 @@ async def test_what_a_dependency_said_goes_to_the_log_and_not_to_the_caller(api:
     response = await api.search({"query": "dress"})
     assert "10.0.0.7" not in response.text
     assert "details" not in response.json()
-    line = _lines(log)[-1]
+    line = lines_of(log)[-1]
     assert (line["error"], line["details"]) == ("Triton at 10.0.0.7:8001 refuses.", {"model": "clip_text"})
 
 
@@ -121,7 +100,7 @@ async def test_a_name_in_the_path_is_not_logged_when_nobody_knows_it(api: Api, l
         "Milvus did not say in time what 'private_wish' is.", collection="private_wish", reason="no answer"
     )
     assert (await api.search({"query": "x"}, "private_wish")).status_code == 504
-    line = _lines(log)[-1]
+    line = lines_of(log)[-1]
     assert line["error"] == "Milvus did not say in time what {alias} is."
     assert line["details"] == {"reason": "no answer"}
     assert "private" not in log.getvalue()
@@ -137,7 +116,7 @@ async def test_a_readiness_check_is_logged_when_it_changes_and_not_in_between(
         api.searcher.checks = checks
         await api.client.get("/livez")
         await api.services.readiness.checks()
-    fails, passes = _lines(log)
+    fails, passes = lines_of(log)
     assert (fails["level"], fails["code"], fails["error"]) == ("warning", "encoder_unavailable", "Triton is gone.")
     assert passes["message"] == "Readiness check triton passes again."
 

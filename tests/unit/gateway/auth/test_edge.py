@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -269,8 +270,9 @@ async def test_more_than_the_rate_is_answered_429_with_the_time_to_wait(open_api
 async def test_strangers_and_the_limited_hold_no_permit(open_api: OpenApi, keys: Keys) -> None:
     slow = keys.add("slow", Scope.SEARCH, rate=KeyRate(per_second=0.1, burst=1))
     api = await open_api(
-        Settings.model_validate({"gateway": {"max_in_flight": 1}, "auth": {"mode": "on", "keys_file": str(keys.path)}})
+        Settings.model_validate({"gateway": {"max_in_flight": 2}, "auth": {"mode": "on", "keys_file": str(keys.path)}})
     )
+    in_flight = partial(api.metrics.registry.get_sample_value, "vitrine_http_in_flight")
     inside, leave = asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
@@ -282,6 +284,7 @@ async def test_strangers_and_the_limited_hold_no_permit(open_api: OpenApi, keys:
     await inside.wait()
     assert (await api.search({"query": "dress"})).status_code == 401
     assert (await api.search({"query": "dress"}, **_bearer(slow))).status_code == 429
+    assert in_flight() == 1
     leave.set()
     assert (await first).status_code == 200
 
