@@ -8,14 +8,21 @@ Activations in Large Language Models", arXiv 2402.17762), where they would set t
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from vitrine.models.checkpoint import Checkpoint, Tower, Weights
 from vitrine.models.graph import Array
-from vitrine.models.towers import KeyValue
 
 _PREFIX = "text_model."
+
+
+class KeyValue(NamedTuple):
+    """One token as a layer's attention sees it: its key and its value, float32 [heads, width / heads] each."""
+
+    key: Array
+    value: Array
 
 
 def begin_of_text(checkpoint: Checkpoint) -> list[KeyValue]:

@@ -17,7 +17,7 @@ from vitrine.models.checkpoint import Checkpoint
 from vitrine.models.graph import LARGEST_FILE, Array, Dtype, Graph
 from vitrine.models.precision import FloatLinear, name_of
 from vitrine.models.rounding import Inputs
-from vitrine.models.towers import Begin, text_graph
+from vitrine.models.towers import text_graph
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -64,17 +64,14 @@ class _Sums:
         return Inputs(self._origin + mean, moments.astype(np.float32))
 
 
-def text_inputs(checkpoint: Checkpoint, begin: Begin | None = None, *, seed: int = 0) -> Mapping[str, Inputs]:
+def text_inputs(checkpoint: Checkpoint, *, seed: int = 0) -> Mapping[str, Inputs]:
     """What goes into each product of the text model, by the name of its weights (`precision.name_of`).
-
-    Args:
-        begin: as for `text_graph`: given, begins of text are no inputs of any product.
 
     Raises:
         ModelInvalid: the model's numbers are not finite, or it is too large to be run in float32.
     """
     observed = _Observed()
-    session, tensors = _open(checkpoint, observed, begin)
+    session, tensors = _open(checkpoint, observed)
     sums: dict[str, _Sums] = {}
     for ids in calibration_texts(checkpoint, seed=seed):
         for tensor, x in zip(tensors, session.run(tensors, {"input_ids": ids}), strict=True):
@@ -107,12 +104,12 @@ def calibration_texts(checkpoint: Checkpoint, *, seed: int = 0) -> Iterator[Ids]
         yield from (ids[start : start + at_once] for start in range(0, count, at_once))
 
 
-def _open(checkpoint: Checkpoint, observed: _Observed, begin: Begin | None) -> tuple["InferenceSession", list[str]]:
+def _open(checkpoint: Checkpoint, observed: _Observed) -> tuple["InferenceSession", list[str]]:
     """The text model in float32, and the names of the tensors that go into its products, which are outputs of it."""
     import onnxruntime
     from onnx import TensorProto, helper
 
-    model = text_graph(checkpoint, observed, begin)
+    model = text_graph(checkpoint, observed)
     if model.ByteSize() > LARGEST_FILE:
         raise ModelInvalid(f"{checkpoint.name}: a text model above 2 GiB in float32 cannot be calibrated. Try fp16.")
     tensors = list(dict.fromkeys(observed.sources.values()))

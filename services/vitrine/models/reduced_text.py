@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vitrine.models.balancing import balanced
-from vitrine.models.begin_token import begin_of_text
 from vitrine.models.calibration import text_inputs
 from vitrine.models.checkpoint import Checkpoint
 from vitrine.models.graph import Array, Dtype, Graph, Linear
@@ -50,8 +49,7 @@ def reduced_text_graph(checkpoint: Checkpoint) -> Callable[[Linear], "onnx.Model
     Raises:
         ModelInvalid: see `calibration.text_inputs`, and when building, `rounding.compensated`.
     """
-    even, inputs = balanced(checkpoint, text_inputs(checkpoint, begin_of_text(checkpoint)))
-    begin = begin_of_text(even)
+    even, inputs = balanced(checkpoint, text_inputs(checkpoint))
     names = [*(f"text_model.{product}" for product in WHOLE), "text_projection"]
     whole = frozenset(name_of(even.weights[name + ".weight"]) for name in names)
-    return lambda linear: text_graph(even, _Mixed(with_inputs(linear, inputs), whole), begin)
+    return lambda linear: text_graph(even, _Mixed(with_inputs(linear, inputs), whole))

@@ -7,11 +7,12 @@ float graphs hold standard operators of opset 17 only, which every ONNX Runtime 
 which TensorRT can take whole.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
+from vitrine.models.begin_token import KeyValue, begin_of_text
 from vitrine.models.checkpoint import Checkpoint, Tower, Weights
 from vitrine.models.graph import Array, Graph, Linear
 
@@ -25,57 +26,42 @@ Pool: TypeAlias = Callable[[str], str]
 """Names a tensor [batch, tokens, width]; answers the name of [batch, width]."""
 
 
-class KeyValue(NamedTuple):
-    """One token as a layer's attention sees it: its key and its value, float32 [heads, width / heads] each."""
-
-    key: Array
-    value: Array
-
-
-Begin: TypeAlias = Sequence[KeyValue]
-"""The first token of every text, by layer: `vitrine.models.begin_token` computes it."""
-
-
 class _Known(NamedTuple):
     """A token that is the same in every text, and the name of the shape [batch, 1, 1, 1] that it is repeated to."""
 
     token: KeyValue
     shape: str
 
-    def before(self, graph: Graph, rows: str, part: Array, axis: int) -> str:
+    def before(self, graph: Graph, rows: str, part: Array, linear: Linear, axis: int) -> str:
         """`rows` with that part of the token put in front of every text's."""
-        return graph.op("Concat", graph.op("Expand", graph.constant(part), self.shape), rows, axis=axis)
+        repeated = graph.op("Expand", graph.constant(part, linear.dtype), self.shape)
+        return graph.op("Concat", repeated, rows, axis=axis)
 
 
-def text_graph(checkpoint: Checkpoint, linear: Linear, begin: Begin | None = None) -> "onnx.ModelProto":
+def text_graph(checkpoint: Checkpoint, linear: Linear) -> "onnx.ModelProto":
     """`input_ids` INT32 [batch, length] to `embedding` FP32 [batch, dim], each row of unit length.
 
     Attention is causal and the result is read at the first end of text, so ids after it cannot change it: any padding
     to any length up to the context is the same to the last bits.
 
-    Args:
-        begin: what the begin of text, the first id of every text, amounts to in each layer. Given, that id is not read
-            and its row not computed. Without, it is computed as every other.
+    The first id of every text is the begin of text. What it amounts to is in the graph: it is not read, and its row not
+    computed.
     """
     graph, weights = Graph(), checkpoint.weights
     prefix = "text_model."
-    first, ids, known = 0, "input_ids", None
-    length = whole = graph.op("Shape", ids, start=1, end=2)
-    zero = graph.constant([0])
-    if begin is not None:
-        first, one = 1, graph.constant([1])
-        ids = graph.op("Slice", ids, one, whole, one)
-        length = graph.op("Shape", ids, start=1, end=2)
-        shape = graph.op("Concat", graph.op("Shape", ids, end=1), graph.constant([1, 1, 1]), axis=0)
-        known = [_Known(token, shape) for token in begin]
+    zero, one = graph.constant([0]), graph.constant([1])
+    length = graph.op("Shape", "input_ids", start=1, end=2)
+    ids = graph.op("Slice", "input_ids", one, length, one)
+    shape = graph.op("Concat", graph.op("Shape", "input_ids", end=1), graph.constant([1, 1, 1]), axis=0)
+    known = [_Known(token, shape) for token in begin_of_text(checkpoint)]
     table = graph.constant(weights[prefix + "embeddings.token_embedding.weight"].astype(linear.dtype))
-    positions = graph.constant(weights[prefix + "embeddings.position_embedding.weight"][first:].astype(linear.dtype))
-    x = graph.op("Add", graph.op("Gather", table, ids), graph.op("Slice", positions, zero, length, zero))
+    positions = graph.constant(weights[prefix + "embeddings.position_embedding.weight"].astype(linear.dtype))
+    x = graph.op("Add", graph.op("Gather", table, ids), graph.op("Slice", positions, one, length, zero))
 
     side = checkpoint.context_length
-    causal = graph.constant(np.triu(np.full((side, side), MASKED), 1)[first:], linear.dtype)
-    lengths = graph.op("Concat", length, whole, axis=0)
-    mask = graph.op("Slice", causal, graph.constant([0, 0]), lengths, graph.constant([0, 1]))
+    causal = graph.constant(np.triu(np.full((side, side), MASKED), 1), linear.dtype)
+    lengths = graph.op("Concat", length, length, axis=0)
+    mask = graph.op("Slice", causal, graph.constant([1, 0]), lengths, graph.constant([0, 1]))
     is_end = graph.op("Equal", ids, graph.constant(np.array(checkpoint.end_id), np.int32))
     # As float32, because that is the type whose ArgMax every execution provider has; the first of equals is taken.
     end = graph.op("ArgMax", graph.cast(is_end, np.float32), axis=1, keepdims=1)
@@ -181,7 +167,7 @@ def _attention(
     else:
         sizes = graph.constant([tower.heads, 2 * tower.heads])
         query, rest = graph.ops("Split", heads, sizes, outputs=2, axis=1)
-        rest = known.before(graph, rest, np.concatenate(known.token)[:, None], axis=2)
+        rest = known.before(graph, rest, np.concatenate(known.token)[:, None], linear, axis=2)
         key, value = graph.ops("Split", rest, outputs=2, axis=1)
     scores = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 3, 2]))
     if mask:
@@ -210,7 +196,8 @@ def _pooled_attention(
     value = graph.op("Reshape", linear.apply(graph, x, *projections(weights, layer, tower, "v")), heads)
     if known is not None:
         key, value = (
-            known.before(graph, rows, part[None], axis=1) for rows, part in zip((key, value), known.token, strict=True)
+            known.before(graph, rows, part[None], linear, axis=1)
+            for rows, part in zip((key, value), known.token, strict=True)
         )
     scores = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 2, 3, 1]))
     if mask:

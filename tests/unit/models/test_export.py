@@ -119,6 +119,13 @@ def test_what_stands_behind_the_end_of_text_changes_nothing(exported: ExportRepo
             np.testing.assert_allclose(padded, alone, atol=1e-6)
 
 
+def test_texts_of_two_tokens_and_ids_of_zeros_have_vectors(exported: ExportReport, checkpoint: Checkpoint) -> None:
+    session = open_graph(exported.output / "clip_text/1/model.onnx")
+    # Zeros are what Triton warms a model up with.
+    for ids in ([[checkpoint.begin_id, checkpoint.end_id]], [[0] * 4] * 3):
+        assert np.isfinite(session.run(None, {"input_ids": np.array(ids, np.int32)})[0]).all()
+
+
 def test_different_inputs_give_different_vectors(exported: ExportReport, checkpoint: Checkpoint) -> None:
     session = open_graph(exported.output / "clip_text/1/model.onnx")
     ids = pad(random_texts(checkpoint, 5, 7, seed=2), 8, 0)

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitrine.models.agreement import open_graph, pad, random_texts, text_agreement
+from vitrine.models.agreement import text_agreement
 from vitrine.models.balancing import balanced
-from vitrine.models.begin_token import begin_of_text
 from vitrine.models.calibration import TEXTS, calibration_texts, text_inputs
 from vitrine.models.checkpoint import Checkpoint, load_checkpoint
 from vitrine.models.precision import DynamicInt8Linear, FloatLinear, name_of
@@ -31,7 +30,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def seen(checkpoint: Checkpoint) -> Mapping[str, Inputs]:
-    return text_inputs(checkpoint, begin_of_text(checkpoint))
+    return text_inputs(checkpoint)
 
 
 def written(folder: Path, model: Any) -> Path:
@@ -40,31 +39,9 @@ def written(folder: Path, model: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
-def test_a_begin_of_text_computed_beforehand_changes_no_vector(
-    checkpoint: Checkpoint, tmp_path: Path, activation: str
-) -> None:
-    tower = replace(checkpoint.text, activation=activation)
-    checkpoint = replace(checkpoint, text=tower)
-    ids = pad(random_texts(checkpoint, 3, 8, seed=1), 9, 0)
-    whole = open_graph(written(tmp_path, text_graph(checkpoint, FloatLinear()))).run(None, {"input_ids": ids})[0]
-    graph = text_graph(checkpoint, FloatLinear(), begin_of_text(checkpoint))
-    found = open_graph(written(tmp_path, graph)).run(None, {"input_ids": ids})[0]
-    np.testing.assert_allclose(found, whole, atol=1e-6)
-
-
-def test_a_graph_that_knows_the_begin_takes_texts_of_two_tokens_and_ids_of_zeros(
-    checkpoint: Checkpoint, tmp_path: Path
-) -> None:
-    session = open_graph(written(tmp_path, text_graph(checkpoint, FloatLinear(), begin_of_text(checkpoint))))
-    # Zeros are what Triton warms a model up with.
-    for ids in ([[checkpoint.begin_id, checkpoint.end_id]], [[0] * 4] * 3):
-        assert np.isfinite(session.run(None, {"input_ids": np.array(ids, np.int32)})[0]).all()
-
-
 def test_balancing_changes_no_vector(checkpoint: Checkpoint, seen: Mapping[str, Inputs], tmp_path: Path) -> None:
     even, _ = balanced(checkpoint, seen)
-    path = written(tmp_path, text_graph(even, FloatLinear(), begin_of_text(even)))
+    path = written(tmp_path, text_graph(even, FloatLinear()))
     found = text_agreement(checkpoint, path, BUCKETS)
     assert found.max_difference <= 1e-5
     assert found.min_cosine >= 0.999999
@@ -74,7 +51,7 @@ def test_balanced_inputs_lie_around_zero_in_channels_of_one_width(
     checkpoint: Checkpoint, seen: Mapping[str, Inputs]
 ) -> None:
     even, told = balanced(checkpoint, seen)
-    found = text_inputs(even, begin_of_text(even))
+    found = text_inputs(even)
     for name, inputs in found.items():
         # What is told without another calibration is what another one finds.
         np.testing.assert_allclose(told[name].mean, inputs.mean, atol=1e-4)
