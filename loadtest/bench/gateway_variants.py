@@ -5,12 +5,14 @@
 
 A variant is NAME[:VARIABLE=VALUE,...][@FOLDER]; FOLDER is another checkout, whose `services` it runs. The collection
 has 105,542 products that lie as CLIP's do (clip_like.py), the model is the repository's own, or `--models`. Queries are
-remembered unless `--fresh`. The table tells what every variant did, and its ratios to the first one.
+those of the load test's log, each as often, and remembered unless `--fresh`. The table tells what every variant did,
+and its ratios to the first one.
 """
 
 import argparse
 import asyncio
 import itertools
+import random
 import statistics
 import sys
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ from vitrine.embedding.contract import ModelContract
 from vitrine.settings import read_settings
 from vitrine.vectorstore.index_params import Hnsw
 
+LOG_FILE = Path(__file__).parent.parent / "queries" / "log.txt"
 REMEMBERED = 64
 LIMIT = 10
 
@@ -92,8 +95,9 @@ def run(variants: Sequence[Variant], arguments: argparse.Namespace) -> dict[str,
         asyncio.run(fill(settings, shop.pictures(arguments.rows), Hnsw(ef=arguments.ef)))
         common = {"VITRINE_CACHE__MAX_BYTES": "0"} if arguments.fresh else {}
         gateways = {one.name: open_gateway(one.name, settings, stack, common | one.environment) for one in variants}
-        texts = map("floral summer dress {}".format, itertools.count())
-        asked = texts if arguments.fresh else itertools.cycle(itertools.islice(texts, REMEMBERED))
+        texts = LOG_FILE.read_text(encoding="utf-8").splitlines()  # popular ones first, which are short
+        random.Random(7).shuffle(texts)
+        asked = itertools.cycle(texts if arguments.fresh else texts[:REMEMBERED])
         load = Load(settings.gateway.default_collection, arguments.connections, LIMIT, arguments.slice_s)
         measured: dict[str, Measured] = uvloop.run(in_turns(gateways, running.pids, load, arguments.rounds, asked))
     return measured

@@ -6,7 +6,7 @@ So a lone question is never held back, and a busy server gets fewer and larger c
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from vitrine.telemetry.spans import TraceContext, current_trace, link_to, record
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Along: TypeAlias = Callable[[Mapping[Key, int], Key, int], bool]
 Call: TypeAlias = Callable[[Key, list[Item], Deadline], Awaitable[Sequence[Answer]]]
 
 
@@ -49,6 +50,10 @@ class _Queue(Generic[Item, Answer]):
                 rows += first.rows
         return batch
 
+    def rows(self) -> int:
+        """How much room all take that wait and are waited for."""
+        return sum(waiting.rows for waiting in self.waiting if not waiting.answer.done())
+
 
 class Joiner(Generic[Key, Item, Answer]):
     """Asks for items of one key together.
@@ -61,6 +66,8 @@ class Joiner(Generic[Key, Item, Answer]):
         under_way: calls of a key at the same time.
         altogether: calls at the same time, whatever their keys; the next is of the key that has waited longest. None:
             keys do not wait for each other.
+        along: given the rows of a call by their keys, another key, and how many rows wait of that: whether these had
+            better go in the same call than in one of their own. None: never.
         span_name: of the span around a call for several items.
         doing: what takes too long when the time is up, for the error.
     """
@@ -72,11 +79,13 @@ class Joiner(Generic[Key, Item, Answer]):
         most: Callable[[Key], int],
         under_way: int,
         altogether: int | None = None,
+        along: Along[Key] | None = None,
         span_name: str,
         doing: str,
     ) -> None:
         self._call = call
         self._altogether = altogether
+        self._along = along
         self._calls = 0
         self._span_name = span_name
         self._most = most
@@ -145,11 +154,14 @@ class Joiner(Generic[Key, Item, Answer]):
         """Where calls are limited altogether, to the key whose turn it is."""
         queue.under_way -= 1
         self._calls -= 1
-        if not queue.under_way and not queue.waiting and self._queues.get(key) is queue:
-            del self._queues[key]
+        self._forget_unused(key, queue)
         if (following := self._longest_waiting()) is not None:
             self._take_place(self._queues[following])
             self._send_in_task(following, self._queues[following])
+
+    def _forget_unused(self, key: Key, queue: _Queue[Item, Answer]) -> None:
+        if not queue.under_way and not queue.waiting and self._queues.get(key) is queue:
+            del self._queues[key]
 
     def _send_in_task(self, key: Key, queue: _Queue[Item, Answer]) -> None:
         """Calls for what waits of a key, on a place that is taken."""
@@ -161,13 +173,28 @@ class Joiner(Generic[Key, Item, Answer]):
     async def _send(self, key: Key, queue: _Queue[Item, Answer]) -> None:
         """Calls for as long as items of the key wait; where calls are limited altogether, keys take turns."""
         try:
-            while batch := queue.take(self._most(key)):
+            while batch := self._take(key, queue):
                 with resumed(_leading(batch)), _joined(self._span_name, batch):
                     await self._answer(key, batch)
                 if self._longest_waiting() is not None:
                     break
         finally:
             self._give_place_back(key, queue)
+
+    def _take(self, key: Key, queue: _Queue[Item, Answer]) -> list[_Waiting[Item, Answer]]:
+        """What goes into the next call of a key."""
+        most = self._most(key)
+        batch = queue.take(most)
+        if self._along is None or not batch:
+            return batch
+        rows = {key: sum(waiting.rows for waiting in batch)}
+        for other, its in list(self._queues.items()):
+            more = 0 if its is queue else its.rows()
+            if 0 < more <= most - sum(rows.values()) and self._along(rows, other, more):
+                batch += its.take(more)
+                rows[other] = more
+                self._forget_unused(other, its)
+        return batch
 
     def _longest_waiting(self) -> Key | None:
         """Where calls are limited altogether: the key whose turn it is, of those that may have another call."""

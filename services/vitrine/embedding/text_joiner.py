@@ -2,12 +2,13 @@
 
 Triton joins neighbours in its queue only while their shapes are equal, so a mixture of short and long texts arrives
 there as batches of one or two. Joined on this side, where texts of each length wait in a queue of their own, the same
-mixture makes full batches, with one copy of the model and fewer calls: see docs/adr/0002-text-buckets.md.
+mixture makes full batches, with one copy of the model and fewer calls; and where a few texts are only somewhat shorter
+than others, they are padded and go with these. See docs/adr/0002-text-buckets.md.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import accumulate
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,16 @@ from vitrine.joining import Joiner
 Ids: TypeAlias = npt.NDArray[np.int32]
 Infer: TypeAlias = Callable[[Ids, Deadline], Awaitable[Vectors]]
 
+CALL_IN_TOKENS: Final = 8
+"""What a call costs before its first token, in tokens: texts are padded to another length by no more to spare one.
+
+Reading the weights of ViT-B/32 takes as long as computing 5 tokens in int8, and 8 in float32; whatever else is done for
+a call adds to it. Measured under load with 6, 8 and 12 (docs/adr/0002-text-buckets.md).
+"""
+
 
 class TextJoiner:
-    """Sends texts on at once while few calls are under way, and together with others of their length otherwise.
+    """Sends texts on at once while few calls are under way, and otherwise together with others that are about as long.
 
     Args:
         infer: one call to Triton: int32 [n, length] to float32 [n, dim].
@@ -35,6 +43,7 @@ class TextJoiner:
             most=lambda _: max_batch,
             under_way=under_way,
             altogether=under_way,
+            along=_spares_a_call,
             span_name="joined texts",
             doing="waiting for the embedding of a text",
         )
@@ -51,6 +60,27 @@ class TextJoiner:
     async def _call(self, _: int, texts: list[Ids], deadline: Deadline) -> list[Vectors]:
         if len(texts) == 1:
             return [await self._infer(texts[0], deadline)]
-        vectors = await self._infer(np.concatenate(texts), deadline)
+        vectors = await self._infer(_one_below_the_other(texts), deadline)
         ends = list(accumulate(len(ids) for ids in texts))
         return np.split(vectors, ends[:-1])
+
+
+def _spares_a_call(rows: Mapping[int, int], length: int, more: int) -> bool:
+    """Whether texts of another length cost less as rows of a call than a call of their own would.
+
+    Args:
+        rows: of the call, by their length.
+        length: of the others.
+        more: how many they are.
+    """
+    before = max(rows)
+    longest = max(before, length)
+    return sum(rows.values()) * (longest - before) + more * (longest - length) <= CALL_IN_TOKENS
+
+
+def _one_below_the_other(texts: Sequence[Ids]) -> Ids:
+    """All rows, padded to the longest of them with what each ends with, the end of text."""
+    longest = max(ids.shape[1] for ids in texts)
+    if all(ids.shape[1] == longest for ids in texts):
+        return np.concatenate(texts)
+    return np.concatenate([np.pad(ids, ((0, 0), (0, longest - ids.shape[1])), mode="edge") for ids in texts])

@@ -68,16 +68,71 @@ async def test_texts_that_would_wait_go_together_and_each_gets_its_own_answer() 
     assert [len(call) for call in triton.calls] == [1, 2, 6]
 
 
-async def test_lengths_take_turns_and_are_never_mixed() -> None:
+async def test_lengths_that_are_far_apart_take_turns_and_are_not_mixed() -> None:
     triton = Triton()
     joiner = TextJoiner(triton.infer, max_batch=3, under_way=1)
-    asked = [ask(joiner, text(value, length=length)) for value in range(4) for length in (8, 16)]
+    asked = [ask(joiner, text(value, length=length)) for value in range(4) for length in (8, 32)]
     await settle()
     assert [call.shape for call in triton.calls] == [(3, 8)]
     triton.gate.set()
     answers = await asyncio.gather(*asked)
-    assert [call.shape for call in triton.calls] == [(3, 8), (3, 16), (1, 8), (1, 16)]
+    assert [call.shape for call in triton.calls] == [(3, 8), (3, 32), (1, 8), (1, 32)]
     assert [answer.tolist() for answer in answers] == [[[value]] for value in range(4) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("most", "lengths", "calls"),
+    [
+        pytest.param(9, (4, 4, 6, 6), [(4, 6)], id="a few shorter ones go with longer ones"),
+        pytest.param(9, (6, 4, 4, 4), [(4, 6)], id="whichever waited first"),
+        pytest.param(9, (6, *[4] * 7), [(1, 6), (7, 4)], id="not if padding costs more than a call"),
+        pytest.param(9, (4, 6, 8), [(3, 8)], id="of several lengths"),
+        pytest.param(9, (4, 8, 16), [(2, 8), (1, 16)], id="as far as it pays"),
+        pytest.param(9, (77, 4), [(1, 77), (1, 4)], id="and never to any length"),
+        pytest.param(4, (4, 4, 4, 6), [(4, 6)], id="a full call"),
+        pytest.param(3, (4, 4, 4, 6), [(3, 4), (1, 6)], id="if there is room for all of them"),
+    ],
+)
+async def test_texts_of_another_length_go_along_where_that_spares_a_call(
+    most: int, lengths: tuple[int, ...], calls: list[tuple[int, int]]
+) -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=most, under_way=1)
+    under_way = ask(joiner, text(0, length=32))
+    await settle()
+    asked = [ask(joiner, text(value, length=length)) for value, length in enumerate(lengths, 1)]
+    await settle()
+    triton.gate.set()
+    await under_way
+    answers = await asyncio.gather(*asked)
+    assert [call.shape for call in triton.calls[1:]] == calls
+    assert [answer.tolist() for answer in answers] == [[[value]] for value in range(1, len(lengths) + 1)]
+
+
+async def test_what_goes_along_is_padded_with_its_own_end_of_text() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=8, under_way=1)
+    asked = [ask(joiner, text(0, length=32))]
+    await settle()
+    asked += [ask(joiner, np.array([ids], np.int32)) for ids in ([1, 20, 3, 3], [1, 20, 21, 22, 23, 3])]
+    await settle()
+    triton.gate.set()
+    await asyncio.gather(*asked)
+    assert triton.calls[1].tolist() == [[1, 20, 3, 3, 3, 3], [1, 20, 21, 22, 23, 3]]
+    assert triton.calls[1].dtype == np.int32
+
+
+async def test_a_text_that_was_left_does_not_go_along() -> None:
+    triton = Triton()
+    joiner = TextJoiner(triton.infer, max_batch=8, under_way=1)
+    asked = [ask(joiner, text(0, length=32))]
+    await settle()
+    asked += [ask(joiner, text(value, length=length)) for value, length in ((1, 6), (2, 4), (3, 4))]
+    await settle()
+    asked[2].cancel()
+    triton.gate.set()
+    await asyncio.gather(*asked, return_exceptions=True)
+    assert [call[:, 0].tolist() for call in triton.calls] == [[0], [1, 3]]
 
 
 async def test_as_many_calls_are_under_way_as_there_may_be_whatever_the_lengths() -> None:
