@@ -95,6 +95,11 @@ class TritonService:
         return self._folder / "backends"
 
     @property
+    def _models(self) -> Path:
+        """A link to the model repository, wherever that is."""
+        return self._folder / "models"
+
+    @property
     def _libraries(self) -> Path:
         return self._folder / "lib"
 
@@ -116,6 +121,8 @@ class TritonService:
             link = self._libraries / library.name
             link.unlink(missing_ok=True)
             link.symlink_to(library)
+        self._models.unlink(missing_ok=True)
+        self._models.symlink_to(self._repository)
 
     def _require_stub(self) -> None:
         stub = self._backends / "python" / self._engines.python_stub.name
@@ -148,8 +155,9 @@ class TritonService:
         drain_s = max(1, min(LONGEST_DRAIN_S, int(settings.stop_timeout_s / 2)))
         return (
             str(self._engines.tritonserver),
-            f"--model-repository={self._repository}",
-            f"--backend-directory={self._backends}",
+            # Relative to the working directory: Triton starts a model's process by a shell that splits paths at blanks.
+            f"--model-repository={self._models.name}",
+            f"--backend-directory={self._backends.name}",
             "--model-control-mode=none",
             "--strict-readiness=true",
             "--exit-on-error=true",

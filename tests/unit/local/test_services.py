@@ -48,7 +48,19 @@ def test_triton_binds_every_port_to_loopback_and_never_reloads(tmp_path: Path) -
         assert f"--{server}-address=127.0.0.1" in command
         assert f"--{server}-port={port}" in command
     assert "--model-control-mode=none" in command
-    assert f"--model-repository={tmp_path / 'models'}" in command
+
+
+def test_triton_is_told_of_no_path_that_has_a_blank(tmp_path: Path) -> None:
+    """It hands its folders on to a shell, without quotes."""
+    own = tmp_path / "with blanks in it"
+    launch = TritonService(
+        LocalSettings(), fake_engines(tmp_path / "e"), own / "my models", own / "my triton"
+    ).prepare()
+    (models,) = [word.partition("=")[2] for word in launch.command if word.startswith("--model-repository")]
+    (backends,) = [word.partition("=")[2] for word in launch.command if word.startswith("--backend-directory")]
+    assert (launch.directory / models).readlink() == own / "my models"
+    assert (launch.directory / backends / "onnxruntime" / "model.py").is_file()
+    assert not any(" " in word for word in launch.command[1:])
 
 
 def test_triton_traces_what_comes_with_a_context_and_only_when_a_collector_is_named(tmp_path: Path) -> None:
