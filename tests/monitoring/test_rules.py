@@ -23,7 +23,7 @@ from tests.monitoring.rules_folder import (
 )
 from vitrine.gateway.admission import Admission, Permits
 from vitrine.gateway.middleware import Observe
-from vitrine.gateway.shedding import Shedding
+from vitrine.gateway.shedding import Refusals, Shedding
 from vitrine.telemetry.metrics import GatewayMetrics
 
 
@@ -172,7 +172,7 @@ def test_every_objective_has_the_same_formula_in_every_window() -> None:
 
 
 def _shedding(app: ASGIApp, metrics: GatewayMetrics) -> ASGIApp:
-    return Shedding(app, Permits(0, metrics), metrics)
+    return Shedding(app, Refusals(Permits(0, metrics), metrics))
 
 
 def _admission(app: ASGIApp, metrics: GatewayMetrics) -> ASGIApp:

@@ -33,7 +33,7 @@ from vitrine.gateway.remote_images.fetching import open_remote_images
 from vitrine.gateway.routes import collections, embeddings, items, limits, machines, multi_search, search, ui
 from vitrine.gateway.routes.media import media_router
 from vitrine.gateway.scraping import serve_metrics
-from vitrine.gateway.shedding import Shedding
+from vitrine.gateway.shedding import Refusals, Shedding
 from vitrine.search.cursor import cursor_key
 from vitrine.search.searcher import Searcher
 from vitrine.settings import Settings
@@ -54,7 +54,8 @@ OPENAPI_PATH: Final = "/openapi.json"
 def create_app(settings: Settings, metrics_socket: socket | None = None) -> FastAPI:
     """The whole HTTP application. Connects to nothing before its lifespan starts, and starts without its dependencies.
 
-    `app.state.services` holds the `Services` while the lifespan lasts.
+    `app.state.services` holds the `Services` while the lifespan lasts, `app.state.refusals` what the server needs to
+    refuse requests by itself.
 
     Args:
         settings: all of them.
@@ -124,13 +125,14 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
         timeout_s=settings.gateway.max_timeout_ms / 1000,
     )
     permits = Permits(settings.gateway.max_in_flight, metrics)
+    app.state.refusals = Refusals(permits, metrics)
     app.add_middleware(Admission, permits=permits)
     if authenticator is None:
         app.add_middleware(OwnSite, loopback_only=settings.auth.mode == "auto")
     else:
         app.add_middleware(Authenticate, authenticator=authenticator)
     app.add_middleware(Observe, metrics=metrics, tracing=tracing)
-    app.add_middleware(Shedding, permits=permits, metrics=metrics)
+    app.add_middleware(Shedding, refusals=app.state.refusals)
     app.add_middleware(HangUp)
     return app
 

@@ -3,6 +3,7 @@
 The server would otherwise go on to read, and throw away, whatever a refused caller keeps sending: without any end.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,7 +23,7 @@ class HangUp:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not _announces_much(scope):
+        if scope["type"] != "http" or not announces_much(scope["headers"]):
             await self._app(scope, receive, send)
             return
         complete = False
@@ -42,8 +43,9 @@ class HangUp:
         await self._app(scope, receive_noting_the_end, send_hanging_up)
 
 
-def _announces_much(scope: Scope) -> bool:
-    for name, value in scope["headers"]:
+def announces_much(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a body follows that is large, or whose size nobody knows."""
+    for name, value in headers:
         if name == b"transfer-encoding":
             return True
         if name == b"content-length":

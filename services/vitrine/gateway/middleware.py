@@ -55,7 +55,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = RequestContext(request_id_of(scope), StageClock())
+        context = RequestContext(request_id_of(scope["headers"]), StageClock())
         context.attach(scope)
         token = REQUEST_ID.set(context.request_id)
         try:
@@ -125,9 +125,9 @@ class Observe:
         logger.log(level, "request", extra={FIELDS: fields})
 
 
-def request_id_of(scope: Scope) -> str:
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The caller's id when it is one that can stand in a log and a header, else 32 random hexadecimal digits."""
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"x-request-id" and _SANE_REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
     return os.urandom(16).hex()

@@ -1,9 +1,11 @@
 """The HTTP process: settings, logs, then one uvicorn server."""
 
+import asyncio
 import gc
 import logging
 import sys
-from typing import NoReturn
+from functools import partial
+from typing import NoReturn, cast
 
 import uvicorn
 
@@ -12,7 +14,7 @@ from vitrine.embedding.tokenizer import Tokenizer
 from vitrine.errors import ModelInvalid, SettingsInvalid
 from vitrine.gateway.app import create_app
 from vitrine.gateway.draining import DrainingServer, Farewell
-from vitrine.gateway.protocol import OnePacketProtocol
+from vitrine.gateway.protocol import SheddingProtocol
 from vitrine.gateway.scraping import bind_metrics_port
 from vitrine.settings import Settings, read_settings
 from vitrine.telemetry.logging import FIELDS, configure_logging
@@ -30,12 +32,14 @@ def serve(settings: Settings) -> None:
     gateway = settings.gateway
     app = create_app(settings, bind_metrics_port(settings))
     farewell = Farewell(app)
+    protocol = partial(SheddingProtocol, refusals=app.state.refusals, leaving=lambda: farewell.leaving)
     config = uvicorn.Config(
         farewell,
         host=gateway.host,
         port=gateway.port,
         loop="uvloop",
-        http=OnePacketProtocol,
+        # It is only called, as the class would be.
+        http=cast("type[asyncio.Protocol]", protocol),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -7,7 +7,8 @@ can answer. Hence no trace and no log line for each; they are counted, and a lin
 import asyncio
 import logging
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,26 +26,35 @@ TOLD_EVERY_S: Final = 1.0
 # Of what a request id may consist, so that a document has it as it is.
 _ANY_ID: Final = ":the-request-id:"
 
+Headers = Sequence[tuple[bytes, bytes]]
+"""Names in lower case, and values."""
 
-class Shedding:
-    """Refuses requests of the API while all permits are in use, whoever asks: who that is has not been looked at.
+
+class Refusal(NamedTuple):
+    """The answer to one request."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Refusals:
+    """What is answered while all permits are in use, whoever asks: who that is has not been looked at.
 
     Args:
-        app: the next ASGI application.
         permits: those that `Admission` gives.
         metrics: where refusals are counted.
     """
 
-    def __init__(self, app: ASGIApp, permits: Permits, metrics: GatewayMetrics) -> None:
-        self._app = app
+    def __init__(self, permits: Permits, metrics: GatewayMetrics) -> None:
         self._permits = permits
         self._metrics = metrics
-        refusal = permits.refusal()
-        self._code = refusal.code
-        self._reason = shed_reason(refusal)
+        error = permits.refusal()
+        self._code = error.code
+        self._reason = shed_reason(error)
         # Written once, by those who write every other error; but for the id all are alike.
         context = RequestContext(_ANY_ID, StageClock())
-        response = problem_response(refusal, context)
+        response = problem_response(error, context)
         self._status = response.status_code
         self._body = bytes(response.body).split(_ANY_ID.encode())
         self._headers = [
@@ -55,21 +65,23 @@ class Shedding:
         self._untold = 0
         self._telling: asyncio.TimerHandle | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._permits.exhausted or not needs_permit(scope):
-            await self._app(scope, receive, send)
-            return
+    @property
+    def due(self) -> bool:
+        """Whether a request that needs a permit is to be refused now."""
+        return self._permits.exhausted
+
+    def answer(self, method: str, headers: Headers) -> Refusal:
+        """Refuses a request: counts it, and says what is to be sent."""
         began = time.perf_counter()
-        request_id = request_id_of(scope).encode()
+        request_id = request_id_of(headers).encode()
         body = request_id.join(self._body)
         own = [(b"content-length", str(len(body)).encode()), (b"x-request-id", request_id)]
-        await send({"type": "http.response.start", "status": self._status, "headers": self._headers + own})
-        await send({"type": "http.response.body", "body": body})
-        self._metrics.observe_request(None, scope["method"], self._status, time.perf_counter() - began)
+        self._metrics.observe_request(None, method, self._status, time.perf_counter() - began)
         self._metrics.count_error(self._code, self._reason)
         self._untold += 1
         if self._telling is None:
             self._tell()
+        return Refusal(self._status, self._headers + own, body)
 
     def _tell(self) -> None:
         """The first refusal at once, and those that follow it once a second for as long as there are any."""
@@ -81,3 +93,24 @@ class Shedding:
             )
             self._untold = 0
             self._telling = asyncio.get_running_loop().call_later(TOLD_EVERY_S, self._tell)
+
+
+class Shedding:
+    """Sends refusals, outermost. Those of the server's that are as plain as can be did not come here (`protocol`).
+
+    Args:
+        app: the next ASGI application.
+        refusals: what is sent.
+    """
+
+    def __init__(self, app: ASGIApp, refusals: Refusals) -> None:
+        self._app = app
+        self._refusals = refusals
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._refusals.due or not needs_permit(scope):
+            await self._app(scope, receive, send)
+            return
+        status, headers, body = self._refusals.answer(scope["method"], scope["headers"])
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.gateway.conftest import Api, OpenApi, lines_of
 from vitrine.gateway.admission import Admission, Permits
 from vitrine.gateway.middleware import Observe
-from vitrine.gateway.shedding import TOLD_EVERY_S, Shedding
+from vitrine.gateway.shedding import TOLD_EVERY_S, Refusals, Shedding
 from vitrine.telemetry.metrics import GatewayMetrics
 
 REFUSED = "Requests were refused, as all permits were in use."
@@ -27,7 +27,7 @@ async def _full(api: Api) -> AsyncIterator[None]:
         await leave.wait()
 
     api.searcher.before = wait
-    first = asyncio.create_task(api.search({"query": "dress"}))
+    first = asyncio.create_task(api.search({"query": "dress", "timeout_ms": 10_000}))
     await inside.wait()
     api.searcher.before = None
     try:
@@ -45,7 +45,11 @@ async def _refusal_by(way: type[Shedding] | type[Admission], sent: dict[str, str
     async def never(*_: object) -> None:
         raise AssertionError("it was let in")
 
-    app = Shedding(never, permits, metrics) if way is Shedding else Observe(Admission(never, permits), metrics, None)
+    app = (
+        Shedding(never, Refusals(permits, metrics))
+        if way is Shedding
+        else Observe(Admission(never, permits), metrics, None)
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         return await client.post("/v1/collections/products/search", json={}, headers=sent)
 
