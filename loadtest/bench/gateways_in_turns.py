@@ -126,17 +126,26 @@ def open_gateway(
     log = settings.local.state_dir / f"{name}.log"
     pid = stack.enter_context(process(*how, log=log, **(environment_of(at) | dict(environment))))
     url = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + START_TIMEOUT_S
-    while not _is_ready(url):
-        if time.monotonic() > until:
-            raise BenchError(f"The gateway {name!r} did not become ready:\n{log.read_text(encoding='utf-8')}")
-        time.sleep(0.1)
+    await_answer(f"{url}/readyz", log)
     return Gateway(url, pid)
 
 
-def _is_ready(url: str) -> bool:
+def await_answer(url: str, log: Path) -> None:
+    """Waits until a gateway answers there that all is well.
+
+    Raises:
+        BenchError: it does not in time; with its log.
+    """
+    until = time.monotonic() + START_TIMEOUT_S
+    while not _is_well(url):
+        if time.monotonic() > until:
+            raise BenchError(f"{url} does not answer that all is well:\n{log.read_text(encoding='utf-8')}")
+        time.sleep(0.1)
+
+
+def _is_well(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", trust_env=False).is_success
+        return httpx.get(url, trust_env=False).is_success
     except httpx.TransportError:
         return False
 

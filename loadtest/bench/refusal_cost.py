@@ -16,10 +16,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
 import uvloop
 from gateway_variants import Variant
-from gateways_in_turns import START_TIMEOUT_S, Gateway, process, ratios
+from gateways_in_turns import Gateway, await_answer, process, ratios
 from http_connection import BenchError, Connection
 from own_stack import cpu_seconds
 
@@ -48,19 +47,8 @@ def open_gateway(variant: Variant, folder: Path, stack: ExitStack) -> Gateway:
     log = folder / f"{variant.name}.log"
     pid = stack.enter_context(process("-m", "vitrine.gateway", log=log, **(own | variant.environment)))
     url = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + START_TIMEOUT_S
-    while not _is_live(url):
-        if time.monotonic() > until:
-            raise BenchError(f"The gateway {variant.name!r} does not listen:\n{log.read_text(encoding='utf-8')}")
-        time.sleep(0.1)
+    await_answer(f"{url}/livez", log)
     return Gateway(url, pid)
-
-
-def _is_live(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/livez", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
 
 
 async def refused(url: str, rate: float, seconds: float) -> int:
