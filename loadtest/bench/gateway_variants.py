@@ -54,6 +54,14 @@ class Variant:
         return cls(name, environment)
 
 
+def variants_of(parser: argparse.ArgumentParser, written: Sequence[str]) -> list[Variant]:
+    """Those that the command line names; ends the program when one is written otherwise."""
+    try:
+        return [Variant.parse(one) for one in written]
+    except ValueError:
+        parser.error("a variant is NAME[:VARIABLE=VALUE,...][@FOLDER]")
+
+
 def table(measured: dict[str, Measured]) -> str:
     """The report for people."""
     names = list(measured)
@@ -117,11 +125,7 @@ def main() -> None:
     parser.add_argument("--engines", type=Path, default=settings.local.engines_dir)
     arguments = parser.parse_args()
     try:
-        variants = [Variant.parse(written) for written in arguments.variant]
-    except ValueError:
-        parser.error("a variant is NAME[:VARIABLE=VALUE,...][@FOLDER]")
-    try:
-        print(table(run(variants, arguments)))
+        print(table(run(variants_of(parser, arguments.variant), arguments)))
     except BenchError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)

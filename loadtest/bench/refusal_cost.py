@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
-from gateway_variants import Variant
+from gateway_variants import Variant, variants_of
 from gateways_in_turns import Gateway, await_answer, process, ratios
 from http_connection import BenchError, Connection
 from own_stack import cpu_seconds
@@ -112,10 +112,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slice-s", type=float, default=3.0)
     arguments = parser.parse_args()
-    try:
-        variants = [Variant.parse(written) for written in arguments.variant]
-    except ValueError:
-        parser.error("a variant is NAME[:VARIABLE=VALUE,...][@FOLDER]")
+    variants = variants_of(parser, arguments.variant)
     try:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vitrine-bench-")))

@@ -49,7 +49,8 @@ class Admission:
 
     Args:
         app: the next ASGI application.
-        permits: what is given. Most of those who get none did not come as far as here (`Shedding`).
+        permits: what is given. Most requests that get none do not come as far as here (`shedding`); those do for which
+            the last one was taken while it was looked at who asks.
     """
 
     def __init__(self, app: ASGIApp, permits: Permits) -> None:

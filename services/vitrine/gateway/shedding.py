@@ -96,7 +96,7 @@ class Refusals:
 
 
 class Shedding:
-    """Sends refusals, outermost. Those of the server's that are as plain as can be did not come here (`protocol`).
+    """Sends refusals, outermost: of large pictures, say. Plain requests the server refuses by itself (`protocol`).
 
     Args:
         app: the next ASGI application.

@@ -2,8 +2,6 @@
 
 import asyncio
 import io
-import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from tests.fixtures.logs import logged
 from tests.unit.gateway.memory_shelf import CONTRACT, MemoryShelf
 from vitrine.domain import Deadline, FieldSpec, FieldType, Hit, Vectors
 from vitrine.embedding.contract import ImagePolicy
@@ -29,8 +28,7 @@ from vitrine.gateway.health import Readiness
 from vitrine.gateway.pictures import Pictures
 from vitrine.search.request import Check, ImagePart, SearchRequest, SearchResult, TextPart
 from vitrine.search.searcher import Searcher
-from vitrine.settings import ImageSettings, Settings, TelemetrySettings
-from vitrine.telemetry.logging import configure_logging
+from vitrine.settings import ImageSettings, Settings
 from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.telemetry.stages import Stage, StageClock
 from vitrine.vectorstore.admin import CollectionAdmin
@@ -215,19 +213,8 @@ async def api(open_api: OpenApi, tmp_path: Path) -> Api:
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """Everything logged meanwhile, as it would be written."""
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
-    stream = io.StringIO()
-    configure_logging(TelemetrySettings(log_level="INFO"), stream)
-    yield stream
-    root.handlers, level = before
-    root.setLevel(level)
-    logging.captureWarnings(False)
-
-
-def lines_of(log: io.StringIO) -> list[dict[str, Any]]:
-    """What was logged, line by line."""
-    return [json.loads(line) for line in log.getvalue().splitlines()]
+    with logged("INFO") as stream:
+        yield stream
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import io
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.unit.gateway.conftest import Api, OpenApi, lines_of
+from tests.fixtures.logs import lines_of
+from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.errors import DeadlineExceeded, EncoderUnavailable, ItemNotFound, QueryEmpty
 from vitrine.gateway.middleware import Observe
 from vitrine.search.request import Check

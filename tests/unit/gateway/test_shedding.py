@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from tests.unit.gateway.conftest import Api, OpenApi, lines_of
+from tests.fixtures.logs import lines_of
+from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.gateway.admission import Admission, Permits
 from vitrine.gateway.middleware import Observe
 from vitrine.gateway.shedding import TOLD_EVERY_S, Refusals, Shedding

@@ -1,5 +1,4 @@
 import io
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -7,27 +6,21 @@ from collections.abc import Iterator
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from tests.fixtures.logs import lines_of, logged
 from vitrine.settings import TelemetrySettings
-from vitrine.telemetry.logging import FIELDS, REQUEST_ID, configure_logging
+from vitrine.telemetry.logging import FIELDS, REQUEST_ID
 from vitrine.telemetry.tracing import tracing_to
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
-    stream = io.StringIO()
-    configure_logging(TelemetrySettings(log_level="info"), stream)
-    yield stream
-    root.handlers, level = before
-    root.setLevel(level)
-    logging.captureWarnings(False)
+    with logged("INFO") as stream:
+        yield stream
 
 
 def _line(log: io.StringIO) -> dict[str, object]:
-    (line,) = log.getvalue().splitlines()
-    parsed: dict[str, object] = json.loads(line)
-    return parsed
+    (line,) = lines_of(log)
+    return line
 
 
 def test_a_line_is_one_json_object(log: io.StringIO) -> None:

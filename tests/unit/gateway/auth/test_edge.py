@@ -1,7 +1,6 @@
 import asyncio
 import io
 import json
-import logging
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -11,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fixtures.logs import logged
 from tests.unit.gateway.auth.conftest import AUDIENCE, ISSUER, Issuer, Keys, unsigned
 from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.gateway.app import _routers
 from vitrine.gateway.auth.authenticator import Authenticator
 from vitrine.gateway.auth.keys import KeyRate, new_key, render_keys
 from vitrine.gateway.auth.principal import Scope
-from vitrine.settings import AuthSettings, Settings, TelemetrySettings
-from vitrine.telemetry.logging import configure_logging
+from vitrine.settings import AuthSettings, Settings
 
 OPEN = ("/", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
 SEARCH = "/v1/collections/products/search"
@@ -27,14 +26,8 @@ SEARCH = "/v1/collections/products/search"
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """Everything logged meanwhile, down to the last detail."""
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
-    stream = io.StringIO()
-    configure_logging(TelemetrySettings(log_level="DEBUG"), stream)
-    yield stream
-    root.handlers, level = before
-    root.setLevel(level)
-    logging.captureWarnings(False)
+    with logged("DEBUG") as stream:
+        yield stream
 
 
 async def _guarded(open_api: OpenApi, keys: Keys, **auth: Any) -> Api:
@@ -287,6 +280,28 @@ async def test_strangers_and_the_limited_hold_no_permit(open_api: OpenApi, keys:
     assert in_flight() == 1
     leave.set()
     assert (await first).status_code == 200
+
+
+async def test_a_full_house_refuses_whoever_asks_and_charges_nobody(open_api: OpenApi, keys: Keys) -> None:
+    slow = keys.add("slow", Scope.SEARCH, rate=KeyRate(per_second=0.1, burst=2))
+    api = await open_api(
+        Settings.model_validate({"gateway": {"max_in_flight": 1}, "auth": {"mode": "on", "keys_file": str(keys.path)}})
+    )
+    inside, leave = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        inside.set()
+        await leave.wait()
+
+    api.searcher.before = wait
+    first = asyncio.create_task(api.search({"query": "dress"}, **_bearer(slow)))
+    await inside.wait()
+    for headers in ({}, _bearer("nobody's"), _bearer(slow), _bearer(slow)):
+        assert (await api.search({"query": "dress"}, **headers)).json()["code"] == "overloaded"
+    leave.set()
+    assert (await first).status_code == 200
+    api.searcher.before = None
+    assert (await api.search({"query": "dress"}, **_bearer(slow))).status_code == 200, "the second of its burst of two"
 
 
 async def test_the_document_says_how_to_authenticate_where_it_is_needed(open_api: OpenApi, keys: Keys) -> None:
