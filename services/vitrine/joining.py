@@ -61,7 +61,7 @@ class Joiner(Generic[Key, Item, Answer]):
     What waits is bounded by whoever admits requests, and by their deadlines. Belongs to one event loop.
 
     Args:
-        call: asks for items of a key within a deadline; an answer for each, in their order.
+        call: asks for items of a key, and ends by itself at a deadline; an answer for each, in their order.
         most: rows that a call of a key may have; an item of more goes alone.
         under_way: calls of a key at the same time.
         altogether: calls at the same time, whatever their keys; the next is of the key that has waited longest. None:
@@ -114,10 +114,10 @@ class Joiner(Generic[Key, Item, Answer]):
         queue = self._queues.setdefault(key, _Queue())
         queue.waiting.append(waiting)
         begins = queue.under_way < self._under_way and (self._altogether is None or self._calls < self._altogether)
+        if begins and await self._begins_alone(key, queue, waiting):
+            return await self._alone(key, queue, waiting)
         with deadline.bounding(self._doing):
             async with asyncio.timeout(left):
-                if begins and await self._begins_alone(key, queue, waiting):
-                    return await self._alone(key, queue, waiting)
                 return await answer
 
     async def _begins_alone(self, key: Key, queue: _Queue[Item, Answer], own: _Waiting[Item, Answer]) -> bool:

@@ -102,8 +102,11 @@ class Encoder:
 
     async def _embed_tokens(self, tokens: Sequence[TokenIds], deadline: Deadline) -> Vectors:
         groups = pad_to_bucket(tokens, self._tokenizer.buckets)
-        vectors = np.empty((len(tokens), self.contract.dimension), np.float32)
         await self._ensure_agreement(deadline)
+        if len(tokens) == 1:
+            # Most queries are one text, which needs no task of its own.
+            return await self._texts.infer_text(groups[0].ids, deadline)
+        vectors = np.empty((len(tokens), self.contract.dimension), np.float32)
         calls = [
             (rows[start : start + self._max_batch], ids[start : start + self._max_batch])
             for rows, ids in groups

@@ -3,11 +3,13 @@
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
+from typing import Any
 
+import grpc
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
-from tritonclient.utils import InferenceServerException
+from grpc.aio import AioRpcError
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from vitrine.domain import Deadline, Pixels, Vectors
 from vitrine.embedding.contract import FINGERPRINT_PARAMETER, IMAGE_MODEL, TEXT_MODEL
@@ -22,10 +24,9 @@ from vitrine.settings import TritonSettings
 from vitrine.telemetry.metrics import ShedReason
 from vitrine.telemetry.spans import recording, span, trace_headers
 
-# tritonclient drops its own defaults as soon as channel_args are given, so message sizes are set again: the largest
-# message is a batch of pictures (32 x 224 x 224 x 3 bytes = 4.6 MiB).
+# gRPC's own limit is less than a batch of pictures (32 x 224 x 224 x 3 bytes = 4.6 MiB).
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-_CHANNEL_ARGS = [
+_CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     # With a headless Service behind dns:///, every Triton pod gets its share; pick_first would pin one.
@@ -45,18 +46,21 @@ _SERVICE, _INFER = "inference.GRPCInferenceService", "ModelInfer"
 
 
 class TritonClient:
-    """Asks a Triton server for embeddings.
+    """Asks a Triton server for embeddings, in the messages of `tritonclient`.
+
+    Its ready-made client spends 0.1 ms of processor time on each call to describe tensors that are always alike.
 
     Must be made inside the event loop that uses it. Connects lazily: making one never fails because Triton is down.
     """
 
     def __init__(self, settings: TritonSettings) -> None:
         self._settings = settings
-        self._client = InferenceServerClient(settings.url, channel_args=_CHANNEL_ARGS)
-        self._outputs = [InferRequestedOutput(_OUTPUT)]
+        self._channel = grpc.aio.insecure_channel(settings.url, options=_CHANNEL_OPTIONS)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._outputs = [service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=_OUTPUT)]
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._channel.close()
 
     async def infer_text(self, ids: npt.NDArray[np.int32], deadline: Deadline) -> Vectors:
         """Embeds token ids, int32 [n, length], every row padded to the same bucket. Returns float32 [n, dim].
@@ -89,9 +93,10 @@ class TritonClient:
     async def _fingerprint(self, model: str, deadline: Deadline) -> str | None:
         timeout = deadline.within(self._settings.control_timeout_s)
         with _vendor_errors(model):
-            if not await self._client.is_model_ready(model, client_timeout=timeout):
+            ready = await self._stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout)
+            if not ready.ready:
                 raise EncoderUnavailable(f"Triton has not loaded {model} yet.", model=model)
-            answer = await self._client.get_model_config(model, client_timeout=timeout)
+            answer = await self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=timeout)
         parameters = answer.config.parameters
         return str(parameters[FINGERPRINT_PARAMETER].string_value) if FINGERPRINT_PARAMETER in parameters else None
 
@@ -99,25 +104,39 @@ class TritonClient:
         self, model: str, input_name: str, datatype: str, tensor: npt.NDArray[np.generic], deadline: Deadline
     ) -> Vectors:
         timeout = deadline.within(self._settings.timeout_s)
-        tensor_in = InferInput(input_name, list(tensor.shape), datatype)
-        tensor_in.set_data_from_numpy(tensor)
+        request = service_pb2.ModelInferRequest(
+            model_name=model,
+            inputs=[
+                service_pb2.ModelInferRequest.InferInputTensor(name=input_name, datatype=datatype, shape=tensor.shape)
+            ],
+            outputs=self._outputs,
+            raw_input_contents=[tensor.tobytes()],
+        )
+        # Takes the request out of Triton's queue when nobody waits for it any more; the call's own timeout frees this
+        # coroutine when Triton itself is stuck.
+        request.parameters["timeout"].int64_param = max(1, int(timeout * 1_000_000))
         with _infer_span(model, tensor.shape), _vendor_errors(model):
-            result = await self._client.infer(
-                model,
-                [tensor_in],
-                outputs=self._outputs,
-                # Both: the first takes the request out of Triton's queue when nobody waits for it any more, the second
-                # frees this coroutine when Triton itself is stuck.
-                timeout=max(1, int(timeout * 1_000_000)),
-                client_timeout=timeout,
-                # Triton records whatever comes with a context, whether or not it says that it is sampled.
-                headers=dict(trace_headers(sampled_only=True)) or None,
-            )
-            vectors = result.as_numpy(_OUTPUT)
-        if vectors is None or vectors.ndim != 2 or len(vectors) != len(tensor) or not np.isfinite(vectors).all():
-            shape = None if vectors is None else vectors.shape
+            # Triton records whatever comes with a context, whether or not it says that it is sampled.
+            metadata = trace_headers(sampled_only=True) or None
+            answer = await self._stub.ModelInfer(request, timeout=timeout, metadata=metadata)
+        vectors = _matrix_in(answer)
+        if vectors is None or len(vectors) != len(tensor) or not np.isfinite(vectors).all():
+            shape = [tuple(output.shape) for output in answer.outputs]
             raise InternalError(f"{model} answered {len(tensor)} inputs with an unusable tensor of shape {shape}.")
-        return np.asarray(vectors, dtype=np.float32)
+        return vectors
+
+
+def _matrix_in(answer: Any) -> Vectors | None:
+    """The one tensor of an answer, float32 [n, dim], read-only. None: it holds another, or several."""
+    if len(answer.outputs) != 1 or len(answer.raw_output_contents) != 1:
+        return None
+    (output,), (content,) = answer.outputs, answer.raw_output_contents
+    if output.datatype != "FP32" or len(output.shape) != 2:
+        return None
+    rows, columns = output.shape
+    if not content or len(content) != 4 * rows * columns:
+        return None
+    return np.frombuffer(content, dtype="<f4").reshape(rows, columns)
 
 
 def _infer_span(model: str, shape: tuple[int, ...]) -> AbstractContextManager[None]:
@@ -152,13 +171,12 @@ class _VendorErrors(AbstractContextManager[None]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, InferenceServerException):
-            raise _translated(self._model, str(error.status()), error.message() or "") from error
+        if isinstance(error, AioRpcError):
+            raise _translated(self._model, error.code().name, error.details() or "") from error
 
 
 def _translated(model: str, status: str, message: str) -> VitrineError:
     """Triton's queue refusals are all UNAVAILABLE; only their words tell a full queue from a server that is gone."""
-    status = status.removeprefix("StatusCode.")
     lowered = message.lower()
     if status == "DEADLINE_EXCEEDED" or "timeout expired" in lowered or "deadline exceeded" in lowered:
         return DeadlineExceeded(f"Triton did not answer for {model} in time.", model=model)

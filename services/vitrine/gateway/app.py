@@ -114,11 +114,11 @@ def create_app(settings: Settings, metrics_socket: socket | None = None) -> Fast
     )
     for router in routers:
         app.include_router(router)
-    app.router.routes.insert(0, DirectSearch(search.router))
     answer_failures(app, routers)
     describe(app, settings)
     describe_access(app, authenticated=authenticator is not None)
     # The last one added is the outermost.
+    app.add_middleware(DirectSearch, router=search.router)
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.gateway.max_body_bytes,

@@ -12,6 +12,8 @@ from vitrine.domain import FieldSpec, Vectors
 from vitrine.vectorstore.collection import EMBEDDING, GROUP, IMAGE_PATH, METRIC, TITLE
 
 STRONG, BOUNDED = common_pb2.ConsistencyLevel.Strong, common_pb2.ConsistencyLevel.Bounded
+# The protocol's classes look their numbers up by name each time.
+_BOOLEAN_EXPRESSION, _FLOAT_VECTOR = common_pb2.DslType.BoolExprV1, common_pb2.PlaceholderType.FloatVector
 GUARANTEE = {STRONG: 0, BOUNDED: 2}
 """Guarantee timestamps with a meaning of their own in Milvus: 0 waits for every write before the read, 2 for those
 older than its bound."""
@@ -50,7 +52,7 @@ def search_request(
     return milvus_pb2.SearchRequest(
         collection_name=collection,
         dsl=expression,
-        dsl_type=common_pb2.DslType.BoolExprV1,
+        dsl_type=_BOOLEAN_EXPRESSION,
         placeholder_group=_placeholders(queries),
         nq=len(queries),
         output_fields=output_fields,
@@ -87,7 +89,5 @@ def by_vector(results: Any, vectors: int) -> list[Found]:
 
 def _placeholders(vectors: Vectors) -> bytes:
     rows = np.ascontiguousarray(vectors, dtype="<f4")
-    placeholder = common_pb2.PlaceholderValue(
-        tag="$0", type=common_pb2.PlaceholderType.FloatVector, values=[row.tobytes() for row in rows]
-    )
+    placeholder = common_pb2.PlaceholderValue(tag="$0", type=_FLOAT_VECTOR, values=[row.tobytes() for row in rows])
     return bytes(common_pb2.PlaceholderGroup(placeholders=[placeholder]).SerializeToString())
