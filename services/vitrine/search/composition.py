@@ -5,6 +5,8 @@ Rules that treat pictures and texts differently were measured and gained nothing
 which weights fit, are in docs/composed-queries.md.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vitrine.domain import Vectors
@@ -14,11 +16,11 @@ from vitrine.errors import QueryCancelsOut
 _SHORTEST_SUM = 1e-3
 
 
-def weighted_sum(vectors: Vectors, weights: list[float]) -> Vectors:
+def weighted_sum(vectors: Sequence[Vectors], weights: Sequence[float]) -> Vectors:
     """Adds parts up by weight and scales the sum to unit length, so that scores stay cosines.
 
     Args:
-        vectors: float32 [n, dim], each of unit length.
+        vectors: n of float32 [dim], each of unit length.
         weights: n finite numbers; below zero leads away from its part. Only their proportions count.
 
     Returns:
@@ -29,7 +31,7 @@ def weighted_sum(vectors: Vectors, weights: list[float]) -> Vectors:
     """
     if len(weights) == 1 and weights[0] != 0:
         return np.asarray(vectors[0] if weights[0] > 0 else -vectors[0], np.float32)
-    total = np.asarray(weights, np.float32) @ vectors
+    total = np.asarray(weights, np.float32) @ np.stack(vectors)
     length = float(np.linalg.norm(total))
     if length < _SHORTEST_SUM * max(map(abs, weights)) or length == 0.0:
         raise QueryCancelsOut("The weighted parts cancel each other out; nothing is left to search for.")

@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-import numpy as np
-
 from vitrine.domain import Deadline, Vectors
 from vitrine.embedding.encoder import Encoder
 from vitrine.errors import InvalidInput, ItemNotFound, VitrineError
@@ -55,7 +53,7 @@ class Query:
         if self.error is not None:
             raise self.error
         in_order = [self.embedded[number] for number in range(len(self.parts))]
-        return weighted_sum(np.stack(in_order), [part.weight for part in self.parts])
+        return weighted_sum(in_order, [part.weight for part in self.parts])
 
 
 class QueryEmbedder:
