@@ -55,14 +55,15 @@ def _mark_knee(axes: "Axes", knee: StageFigures | None) -> None:
         return
     p95 = knee.tally.latency.percentile(95) or 0.0
     axes.plot(knee.throughput, p95, marker="*", markersize=17, color=_ACCENT, markeredgecolor="white", zorder=5)
+    in_left_half = knee.throughput < sum(axes.get_xlim()) / 2
     axes.axvline(knee.throughput, color=_ACCENT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     axes.annotate(
         f"knee: {knee.throughput:.1f}/s, p95 {p95:.0f} ms",
         (knee.throughput, 0.02),
         xycoords=("data", "axes fraction"),
-        xytext=(-6, 0),
+        xytext=(6, 0) if in_left_half else (-6, 0),
         textcoords="offset points",
-        ha="right",
+        ha="left" if in_left_half else "right",
         fontsize=9,
         color=_ACCENT,
         fontweight="bold",

@@ -90,15 +90,14 @@ class Summary:
     def knee(self) -> StageFigures | None:
         """Where throughput over latency is greatest: beyond it more load buys more waiting than answers.
 
-        That ratio is Kleinrock's power, here with the 95th percentile. Only a run whose last stage the server could
-        not follow has gone far enough to tell; else None.
+        That ratio is Kleinrock's power, with the mean: where a twentieth of what is asked is slow by its nature, the
+        95th percentile leaps from one stage to the next without any waiting. Only a run whose last stage the server
+        could not follow has gone far enough to tell; else None.
         """
         if not self.stages or self.stages[-1].kept_up:
             return None
         ahead = [figures for figures in self.stages if figures.kept_up]
-        return max(
-            ahead, key=lambda figures: figures.throughput / (figures.tally.latency.percentile(95) or 1), default=None
-        )
+        return max(ahead, key=lambda figures: figures.throughput / (figures.tally.latency.mean() or 1), default=None)
 
     def peak(self) -> float:
         """Highest goodput of a stage, requests a second."""

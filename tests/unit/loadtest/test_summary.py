@@ -42,6 +42,15 @@ def test_an_empty_histogram_has_no_percentile_and_zero_is_a_duration() -> None:
     assert histogram.percentile(50) == pytest.approx(0.01, rel=0.01)
 
 
+def test_the_mean_is_exact_to_one_percent() -> None:
+    histogram, rng = Histogram(), random.Random(3)
+    drawn = [rng.expovariate(0.02) for _ in range(5_000)]
+    for ms in drawn:
+        histogram.add(ms)
+    assert histogram.mean() == pytest.approx(sum(drawn) / len(drawn), rel=0.01)
+    assert Histogram().mean() is None
+
+
 def test_what_workers_send_adds_up_to_what_one_process_would_have_counted() -> None:
     alone, master, rng = Record(), Record(), random.Random(2)
     workers = [Record(), Record()]
@@ -75,6 +84,23 @@ def test_the_knee_is_where_throughput_over_latency_is_greatest() -> None:
     assert knee.stage.name == "step 1"
     assert summary.peak() == pytest.approx(40)
     assert "The knee: 20.0 requests/s, in step 1." in "\n".join(report_lines(summary, []))
+
+
+def test_requests_that_are_slow_by_their_nature_move_no_knee() -> None:
+    """A few percent more or less of them, and p95 is theirs; nobody waits any longer for it."""
+    record = Record()
+    stages = [Stage(f"step {number}", 10, rate) for number, rate in enumerate((20, 40, 80))]
+    for number, (rate, slow, quick_ms) in enumerate(((20, 0.04, 10), (40, 0.06, 10), (80, 0.06, 100))):
+        offered, kept = rate * 10, 1.0 if number < 2 else 0.5
+        for place in range(offered):
+            latency = 300.0 if place < slow * offered else quick_ms
+            record.tally(number, "search: query").add("good", latency, latency)
+        record.completed[number] = round(offered * kept)
+    summary = Summary(stages, record, goodput_ms=400)
+    assert [round(figures.tally.latency.percentile(95) or 0, -1) for figures in summary.stages] == [10, 300, 300]
+    knee = summary.knee()
+    assert knee is not None
+    assert knee.stage.name == "step 1"
 
 
 def test_a_run_that_the_server_followed_to_its_end_has_no_knee() -> None:
