@@ -100,7 +100,7 @@ def run(variants: Sequence[Variant], arguments: argparse.Namespace) -> dict[str,
         running = stack.enter_context(own_stack(arguments.models, arguments.engines))
         settings = running.settings
         shop = Shop(ModelContract.load(settings.model.repository).dimension)
-        asyncio.run(fill(settings, shop.pictures(arguments.rows), Hnsw(ef=arguments.ef)))
+        asyncio.run(fill(running, shop.pictures(arguments.rows), Hnsw(ef=arguments.ef)))
         common = {"VITRINE_CACHE__MAX_BYTES": "0"} if arguments.fresh else {}
         gateways = {one.name: open_gateway(one.name, settings, stack, common | one.environment) for one in variants}
         texts = LOG_FILE.read_text(encoding="utf-8").splitlines()  # popular ones first, which are short

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 from http_connection import BenchError, Connection
-from own_stack import cpu_seconds
+from own_stack import OwnStack, cpu_seconds
 
 from vitrine.domain import CatalogueItem, EmbeddedItem, Vectors
 from vitrine.embedding.contract import ModelContract
@@ -36,6 +36,9 @@ START_TIMEOUT_S = 60.0
 WARM_S = 1.0
 PATIENCE_MS = 10_000
 UPSERT_ROWS = 1_000
+REST_S = 70.0  # Milvus looks for segments to merge once a minute
+REST_TIMEOUT_S = 900.0
+RESTING_CORES = 0.1
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,13 @@ class Measured:
     latency_ms: list[float] = field(default_factory=list)
 
 
-async def fill(settings: Settings, vectors: Vectors, index: IndexParams) -> None:
-    """A collection of these vectors, float32 [n, dim], behind the default alias; built and loaded."""
+async def fill(running: OwnStack, vectors: Vectors, index: IndexParams) -> None:
+    """A collection of these vectors, float32 [n, dim], behind the default alias; merged, built and loaded.
+
+    Raises:
+        BenchError: Milvus does not come to rest.
+    """
+    settings = running.settings
     contract = ModelContract.load(settings.model.repository)
     alias = settings.gateway.default_collection
     spec = CollectionSpec(f"{alias}_v1", contract.dimension, (), index, contract.fingerprint, contract.model)
@@ -83,8 +91,23 @@ async def fill(settings: Settings, vectors: Vectors, index: IndexParams) -> None
                 ]
             )
         await writer.flush()
+        # Left to itself, Milvus merges and indexes while the variants are compared, on the cores that they share.
+        await _come_to_rest(running.pids["milvus"])
         await admin.wait_index_built(info.name)
+        await admin.release(info.name)
+        await admin.load(info.name)
         await admin.point_alias(alias, info.name)
+
+
+async def _come_to_rest(pid: int) -> None:
+    """Waits until a process does hardly anything by itself."""
+    deadline = time.monotonic() + REST_TIMEOUT_S
+    while time.monotonic() < deadline:
+        before = cpu_seconds(pid)
+        await asyncio.sleep(REST_S)
+        if cpu_seconds(pid) - before < RESTING_CORES * REST_S:
+            return
+    raise BenchError(f"Milvus was still busy after {REST_TIMEOUT_S:.0f} s.")
 
 
 @contextmanager

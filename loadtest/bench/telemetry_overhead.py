@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Measured]:
         # Few: the cheaper Milvus is, the more telemetry weighs.
         vectors = np.random.default_rng(3).normal(size=(ROWS, dimension)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        asyncio.run(fill(settings, vectors, Hnsw()))
+        asyncio.run(fill(running, vectors, Hnsw()))
         (otlp, otlp_grpc) = choose_free(2)
         receiver = ("-m", "tests.harness.otlp", "--http-port", str(otlp), "--grpc-port", str(otlp_grpc))
         stack.enter_context(process(*receiver, log=folder / "otlp.log"))
