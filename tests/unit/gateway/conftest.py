@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,6 +165,25 @@ class Api:
 
     async def search(self, body: Any, alias: str = "products", **headers: str) -> httpx.Response:
         return await self.client.post(f"/v1/collections/{alias}/search", json=body, headers=headers)
+
+    @asynccontextmanager
+    async def searching(self, **headers: str) -> AsyncIterator[None]:
+        """While one search is under way, and holds its permit; it ends well when the block does."""
+        inside, leave = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            inside.set()
+            await leave.wait()
+
+        self.searcher.before = wait
+        first = asyncio.create_task(self.search({"query": "dress", "timeout_ms": 10_000}, **headers))
+        await inside.wait()
+        self.searcher.before = None
+        try:
+            yield
+        finally:
+            leave.set()
+            assert (await first).status_code == 200
 
 
 OpenApi = Callable[..., Awaitable[Api]]

@@ -2,40 +2,18 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from tests.fixtures.logs import lines_of
-from tests.unit.gateway.conftest import Api, OpenApi
+from tests.unit.gateway.conftest import OpenApi
 from vitrine.gateway.admission import Admission, Permits
 from vitrine.gateway.middleware import Observe
 from vitrine.gateway.shedding import TOLD_EVERY_S, Refusals, Shedding
 from vitrine.telemetry.metrics import GatewayMetrics
 
 REFUSED = "Requests were refused, as all permits were in use."
-
-
-@asynccontextmanager
-async def _full(api: Api) -> AsyncIterator[None]:
-    """While one search has the only permit."""
-    inside, leave = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> None:
-        inside.set()
-        await leave.wait()
-
-    api.searcher.before = wait
-    first = asyncio.create_task(api.search({"query": "dress", "timeout_ms": 10_000}))
-    await inside.wait()
-    api.searcher.before = None
-    try:
-        yield
-    finally:
-        leave.set()
-        assert (await first).status_code == 200
 
 
 async def _refusal_by(way: type[Shedding] | type[Admission], sent: dict[str, str]) -> httpx.Response:
@@ -72,7 +50,7 @@ async def test_without_an_id_each_has_a_new_one() -> None:
 
 async def test_each_is_counted_and_none_of_them_is_a_search(open_api: OpenApi) -> None:
     api = await open_api(max_in_flight=1)
-    async with _full(api):
+    async with api.searching():
         refused = [await api.search({"query": "dress"}) for _ in range(3)]
         assert (await api.client.get("/livez")).status_code == 200
     assert {answer.status_code for answer in refused} == {503}
@@ -91,7 +69,7 @@ async def test_the_first_is_told_at_once_and_further_ones_together(open_api: Ope
     def told() -> list[int]:
         return [line["refused"] for line in lines_of(log) if line["message"] == REFUSED]
 
-    async with _full(api):
+    async with api.searching():
         await api.search({"query": "dress"})
         assert told() == [1]
         for _ in range(5):
@@ -110,7 +88,7 @@ async def test_the_first_is_told_at_once_and_further_ones_together(open_api: Ope
 
 async def test_a_large_body_that_is_refused_is_not_read(open_api: OpenApi) -> None:
     api = await open_api(max_in_flight=1)
-    async with _full(api):
+    async with api.searching():
         refused = await api.search({"query": "x" * 100_000})
     assert refused.status_code == 503
     assert refused.headers["connection"] == "close"

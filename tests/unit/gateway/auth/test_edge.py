@@ -266,20 +266,10 @@ async def test_strangers_and_the_limited_hold_no_permit(open_api: OpenApi, keys:
         Settings.model_validate({"gateway": {"max_in_flight": 2}, "auth": {"mode": "on", "keys_file": str(keys.path)}})
     )
     in_flight = partial(api.metrics.registry.get_sample_value, "vitrine_http_in_flight")
-    inside, leave = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> None:
-        inside.set()
-        await leave.wait()
-
-    api.searcher.before = wait
-    first = asyncio.create_task(api.search({"query": "dress"}, **_bearer(slow)))
-    await inside.wait()
-    assert (await api.search({"query": "dress"})).status_code == 401
-    assert (await api.search({"query": "dress"}, **_bearer(slow))).status_code == 429
-    assert in_flight() == 1
-    leave.set()
-    assert (await first).status_code == 200
+    async with api.searching(**_bearer(slow)):
+        assert (await api.search({"query": "dress"})).status_code == 401
+        assert (await api.search({"query": "dress"}, **_bearer(slow))).status_code == 429
+        assert in_flight() == 1
 
 
 async def test_a_full_house_refuses_whoever_asks_and_charges_nobody(open_api: OpenApi, keys: Keys) -> None:
@@ -287,20 +277,9 @@ async def test_a_full_house_refuses_whoever_asks_and_charges_nobody(open_api: Op
     api = await open_api(
         Settings.model_validate({"gateway": {"max_in_flight": 1}, "auth": {"mode": "on", "keys_file": str(keys.path)}})
     )
-    inside, leave = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> None:
-        inside.set()
-        await leave.wait()
-
-    api.searcher.before = wait
-    first = asyncio.create_task(api.search({"query": "dress"}, **_bearer(slow)))
-    await inside.wait()
-    for headers in ({}, _bearer("nobody's"), _bearer(slow), _bearer(slow)):
-        assert (await api.search({"query": "dress"}, **headers)).json()["code"] == "overloaded"
-    leave.set()
-    assert (await first).status_code == 200
-    api.searcher.before = None
+    async with api.searching(**_bearer(slow)):
+        for headers in ({}, _bearer("nobody's"), _bearer(slow), _bearer(slow)):
+            assert (await api.search({"query": "dress"}, **headers)).json()["code"] == "overloaded"
     assert (await api.search({"query": "dress"}, **_bearer(slow))).status_code == 200, "the second of its burst of two"
 
 
