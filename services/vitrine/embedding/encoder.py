@@ -19,6 +19,7 @@ from vitrine.errors import DeadlineExceeded, EncoderUnavailable, InvalidInput
 from vitrine.settings import Settings
 from vitrine.telemetry.spans import span
 from vitrine.telemetry.stages import Stage, StageClock
+from vitrine.together import together
 
 # A rolling update can put another model behind the same address without one failed call, so agreement is asked for
 # again at this interval: metadata calls of about a millisecond, shared by all requests that wait for them.
@@ -102,17 +103,14 @@ class Encoder:
 
     async def _embed_tokens(self, tokens: Sequence[TokenIds], deadline: Deadline) -> Vectors:
         groups = pad_to_bucket(tokens, self._tokenizer.buckets)
-        await self._ensure_agreement(deadline)
-        if len(tokens) == 1:
-            # Most queries are one text, which needs no task of its own.
-            return await self._texts.infer_text(groups[0].ids, deadline)
         vectors = np.empty((len(tokens), self.contract.dimension), np.float32)
+        await self._ensure_agreement(deadline)
         calls = [
             (rows[start : start + self._max_batch], ids[start : start + self._max_batch])
             for rows, ids in groups
             for start in range(0, len(rows), self._max_batch)
         ]
-        answers = await asyncio.gather(*(self._texts.infer_text(ids, deadline) for _, ids in calls))
+        answers = await together([self._texts.infer_text(ids, deadline) for _, ids in calls])
         for (rows, _), answer in zip(calls, answers, strict=True):
             vectors[rows] = answer
         return vectors
@@ -157,7 +155,7 @@ class Encoder:
         """
         await self._ensure_agreement(deadline)
         batches = [pixels[start : start + self._max_batch] for start in range(0, len(pixels), self._max_batch)]
-        return np.concatenate(await asyncio.gather(*(self._triton.infer_image(batch, deadline) for batch in batches)))
+        return np.concatenate(await together([self._triton.infer_image(batch, deadline) for batch in batches]))
 
     async def check_contract(self, deadline: Deadline) -> None:
         """Asks Triton, now, which models it serves.

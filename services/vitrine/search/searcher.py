@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from vitrine.domain import Deadline, Vectors
 from vitrine.embedding.encoder import Encoder
@@ -26,12 +26,12 @@ from vitrine.search.selection import Selection
 from vitrine.settings import SearchSettings
 from vitrine.telemetry.spans import add_event
 from vitrine.telemetry.stages import Hop, Stage, StageClock
+from vitrine.together import together
 from vitrine.vectorstore.collection import CollectionInfo
 from vitrine.vectorstore.directory import CollectionDirectory
 from vitrine.vectorstore.neighbours import Neighbours
 from vitrine.vectorstore.searcher import VectorSearcher
 
-T = TypeVar("T")
 Outcome: TypeAlias = SearchResult | VitrineError
 
 # Pictures of more bytes than this are hashed in a thread, while other requests go on.
@@ -149,19 +149,19 @@ class Searcher:
         with clock.stage(Stage.SEARCH):
             names = [request.collection for request in requests if request.cursor is None]
             resolved = await self._resolver.resolve_all(names, deadline)
-            prepared = await _together([self._prepare(request, resolved, deadline) for request in requests])
+            prepared = await together([self._prepare(request, resolved, deadline) for request in requests])
         searches = [search for search in prepared if isinstance(search, _Search)]
         clock.note_left(Hop.EMBED, deadline)
         await self._embedder.embed([search.query for search in searches], deadline, clock)
         clock.note_left(Hop.SEARCH, deadline)
         with clock.stage(Stage.SEARCH):
-            await _together([self._find(alike, deadline) for alike in _alike(searches)])
+            await together([self._find(alike, deadline) for alike in _alike(searches)])
         finding = [search for search in searches if search.outcome is None]
         if len(finding) == 1:
             await self._finish(finding[0], deadline, clock)
         elif finding:
             with clock.stage(Stage.HYDRATE):  # a clock counts the time of one task
-                await _together([self._finish(search, deadline, StageClock()) for search in finding])
+                await together([self._finish(search, deadline, StageClock()) for search in finding])
         return prepared
 
     async def _prepare(
@@ -286,11 +286,6 @@ def _ended(request: SearchRequest, error: VitrineError) -> VitrineError:
     if request.cursor is not None and isinstance(error, CollectionNotFound):
         return CursorExpired("The collection of this walk is gone; begin with the first page.", reason="collection")
     return error
-
-
-async def _together(steps: Sequence[Awaitable[T]]) -> list[T]:
-    """All of them at once. A task costs 20 microseconds, so one alone is no task."""
-    return [await steps[0]] if len(steps) == 1 else list(await asyncio.gather(*steps))
 
 
 async def _checked(name: str, asking: Awaitable[object]) -> Check:
