@@ -6,7 +6,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitrine.errors import Overloaded
-from vitrine.gateway.errors import BodyTimedOut, BodyTooLarge, ClientGone
+from vitrine.gateway.errors import BODY_CUT_OFF, BodyTimedOut, BodyTooLarge, ClientGone
 from vitrine.telemetry.metrics import GatewayMetrics, ShedReason
 
 API_PREFIX: Final = "/v1/"
@@ -129,7 +129,7 @@ class _CountedBody:
                 f"The request body did not arrive within {self._timeout_s:g} s.", timeout_s=self._timeout_s
             ) from error
         if message["type"] == "http.disconnect":
-            raise ClientGone("The connection was closed before the request body was complete.")
+            raise ClientGone(BODY_CUT_OFF)
         self._received += len(message.get("body", b""))
         if self._received > self._max_bytes:
             raise _too_large(self._max_bytes)

@@ -15,7 +15,7 @@ from vitrine.errors import InvalidInput, TextMalformed, VitrineError
 from vitrine.gateway.bounds import Bounds, bounds_of, member_of
 from vitrine.gateway.context import RequestContext
 from vitrine.gateway.dependencies import services_of
-from vitrine.gateway.errors import ClientGone, ContentTypeUnsupported, FormMalformed, JsonMalformed
+from vitrine.gateway.errors import BODY_CUT_OFF, ClientGone, ContentTypeUnsupported, FormMalformed, JsonMalformed
 from vitrine.gateway.schemas.search import PART_KINDS
 
 MULTIPART: Final = "multipart/form-data"
@@ -144,7 +144,7 @@ async def _whole(request: Request) -> bytes:
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone("The connection was closed before the request body was complete.")
+            raise ClientGone(BODY_CUT_OFF)
         pieces.append(message.get("body", b""))
         more = message.get("more_body", False)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -85,6 +85,9 @@ class ClientGone(VitrineError):
     code = "client_gone"
 
 
+BODY_CUT_OFF: Final = "The connection was closed before the request body was complete."
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """How one kind of error is answered.

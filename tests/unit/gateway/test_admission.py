@@ -1,4 +1,5 @@
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 
@@ -6,7 +7,7 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.unit.gateway.conftest import OpenApi
+from tests.unit.gateway.conftest import Api, OpenApi
 from vitrine.errors import Overloaded
 from vitrine.gateway.admission import Admission, BodyLimit, Permits
 from vitrine.gateway.errors import BodyTimedOut, BodyTooLarge, ClientGone, shed_reason
@@ -112,6 +113,25 @@ async def test_a_caller_who_hangs_up_ends_the_wait() -> None:
         await BodyLimit(_Reader(), 100, 1)(_scope(CHUNKED), receive, _send)
 
 
+async def test_a_caller_who_hangs_up_without_a_body_is_no_failure_of_ours(api: Api) -> None:
+    """Nothing announces a body here, so nobody counts it on its way."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    head = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    path = "/v1/collections/products/search"
+    asked = {"method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": head}
+    ends = {"client": ("127.0.0.1", 1), "server": ("localhost", 80), "scheme": "http"}
+    await api.app({"type": "http", **asked, **ends}, receive, send)
+    assert json.loads(sent[1]["body"])["code"] == "client_gone"
+    assert sent[0]["status"] == 400
+
+
 async def test_after_the_body_a_wait_for_the_caller_to_leave_is_not_timed() -> None:
     messages = iter([{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}])
 
@@ -159,23 +179,12 @@ async def test_the_request_above_the_last_permit_is_refused_at_once() -> None:
 
 async def test_a_full_house_still_answers_probes_and_scrapes(open_api: OpenApi) -> None:
     api = await open_api(max_in_flight=1)
-    inside, leave = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> None:
-        inside.set()
-        await leave.wait()
-
-    api.searcher.before = wait
-    first = asyncio.create_task(api.search({"query": "dress"}))
-    await inside.wait()
-    api.searcher.before = None
-    refused = await api.search({"query": "dress"})
-    assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
-    assert refused.headers["retry-after"] == "1"
-    for path in ("/livez", "/readyz", "/metrics"):
-        assert (await api.client.get(path)).status_code == 200, path
-    leave.set()
-    assert (await first).status_code == 200
+    async with api.searching():
+        refused = await api.search({"query": "dress"})
+        assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+        assert refused.headers["retry-after"] == "1"
+        for path in ("/livez", "/readyz", "/metrics"):
+            assert (await api.client.get(path)).status_code == 200, path
     assert (await api.search({"query": "dress"})).status_code == 200
 
 
