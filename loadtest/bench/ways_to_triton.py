@@ -2,11 +2,11 @@
 
     python -m loadtest.bench.ways_to_triton REPOSITORY [--rounds 300]
 
-REPOSITORY is what `vitrine model export` wrote. Ways: tritonclient's ready-made gRPC client, its messages over a plain
-gRPC call, which is the gateway's way, the same call where nothing else can be done meanwhile, and HTTP by a connection
-that knows this one request. Warm: each way is asked twice in a row, and the second time counts. Cold: between two
-questions 48 MB are written, as whatever runs between the requests of a lone caller pushes them out of the processor's
-caches. Times are medians; processor time is this process's own.
+REPOSITORY is what `vitrine model export` wrote. Ways: tritonclient's ready-made gRPC client; the gateway's; its message
+by a call that lets nothing else be done meanwhile; and HTTP by a connection that knows this one request. Warm: each way
+is asked twice in a row, and the second time counts. Cold: between two questions 48 MB are written, as whatever runs
+between the requests of a lone caller pushes them out of the processor's caches. Times are medians; processor time is
+this process's own.
 """
 
 import argparse
@@ -18,25 +18,27 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import grpc
 import numpy as np
 import numpy.typing as npt
 import uvloop
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2_grpc
 from tritonclient.grpc.aio import InferenceServerClient, InferInput
 
 from loadtest.bench.http_connection import Connection
 from loadtest.bench.serving.stack import triton_running
+from vitrine.domain import Deadline
 from vitrine.embedding.contract import TEXT_MODEL, ModelContract
 from vitrine.embedding.tokenizer import Tokenizer, pad_to_bucket
-from vitrine.settings import LocalSettings, read_settings
+from vitrine.embedding.triton import OUTPUT, TritonClient, infer_request
+from vitrine.settings import LocalSettings, TritonSettings, read_settings
 
 TEXT: Final = "red floral dress"
 TIMEOUT_S: Final = 10.0
 SWEPT_BYTES: Final = 48 * 1024 * 1024
-INPUT, OUTPUT = "input_ids", "embedding"
+INPUT: Final = "input_ids"
 
 Way: TypeAlias = Callable[[], Awaitable[npt.NDArray[np.float32]]]
 
@@ -68,32 +70,24 @@ async def ready_made(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitS
     return ask
 
 
-def message(ids: npt.NDArray[np.int32]) -> Any:
-    """The question as tritonclient's message."""
-    tensor = service_pb2.ModelInferRequest.InferInputTensor(name=INPUT, datatype="INT32", shape=ids.shape)
-    return service_pb2.ModelInferRequest(model_name=TEXT_MODEL, inputs=[tensor], raw_input_contents=[ids.tobytes()])
-
-
-async def plain_call(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitStack) -> Way:
-    """Its messages, by gRPC's asynchronous stub."""
-    channel = grpc.aio.insecure_channel(address)
-    stack.push_async_callback(channel.close)
-    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+async def gateways_own(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitStack) -> Way:
+    """The gateway's client: tritonclient's messages, by gRPC's asynchronous stub."""
+    client = TritonClient(TritonSettings(url=address))
+    stack.push_async_callback(client.close)
 
     async def ask() -> npt.NDArray[np.float32]:
-        answer = await stub.ModelInfer(message(ids), timeout=TIMEOUT_S)
-        return np.frombuffer(answer.raw_output_contents[0], "<f4")
+        return await client.infer_text(ids, Deadline.after(TIMEOUT_S))
 
     return ask
 
 
 async def blocking_call(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitStack) -> Way:
-    """The same by gRPC's blocking stub: without the way from gRPC's thread to the event loop's."""
+    """The same message by gRPC's blocking stub: without the way from gRPC's thread to the event loop's."""
     channel = stack.enter_context(grpc.insecure_channel(address))
     stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
     async def ask() -> npt.NDArray[np.float32]:
-        answer = stub.ModelInfer(message(ids), timeout=TIMEOUT_S)
+        answer = stub.ModelInfer(infer_request(TEXT_MODEL, INPUT, "INT32", ids, TIMEOUT_S), timeout=TIMEOUT_S)
         return np.frombuffer(answer.raw_output_contents[0], "<f4")
 
     return ask
@@ -154,8 +148,8 @@ async def measure(local: LocalSettings, ids: npt.NDArray[np.int32], rounds: int)
     async with AsyncExitStack() as stack:
         ways = {
             "tritonclient's gRPC client": await ready_made(by_grpc, ids, stack),
-            "its messages, a plain gRPC call": await plain_call(by_grpc, ids, stack),
-            "the same, blocking": await blocking_call(by_grpc, ids, stack),
+            "the gateway's gRPC client": await gateways_own(by_grpc, ids, stack),
+            "the same message, blocking": await blocking_call(by_grpc, ids, stack),
             "bare HTTP": await bare_http(by_http, ids, stack),
         }
         vectors = [(await ask()).ravel() for ask in ways.values()]
