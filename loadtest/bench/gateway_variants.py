@@ -3,8 +3,9 @@
     python loadtest/bench/gateway_variants.py joined alone:VITRINE_SEARCH__MAX_JOINED=1
     python loadtest/bench/gateway_variants.py now before@../vitrine-before --connections 1 --fresh
 
-A variant is NAME[:VARIABLE=VALUE,...][@FOLDER]; FOLDER is another checkout, whose `services` it runs. The collection
-has 105,542 products that lie as CLIP's do (clip_like.py), the model is the repository's own, or `--models`. Queries are
+A variant is NAME[:VARIABLE=VALUE,...][@FOLDER]; FOLDER is another checkout, whose `services` it runs, in its own
+environment if it has one (`.venv`), so that an interpreter or a dependency can be compared too. The collection has
+105,542 products that lie as CLIP's do (clip_like.py), the model is the repository's own, or `--models`. Queries are
 those of the load test's log, each as often, and remembered unless `--fresh`. The table tells what every variant did,
 and its ratios to the first one.
 """
@@ -38,10 +39,11 @@ LIMIT = 10
 
 @dataclass(frozen=True)
 class Variant:
-    """One gateway: what its environment says besides, and the checkout it runs from."""
+    """One gateway: what its environment says besides, the checkout it runs from, and by which Python."""
 
     name: str
     environment: dict[str, str]
+    python: str = sys.executable
 
     @classmethod
     def parse(cls, written: str) -> "Variant":
@@ -49,9 +51,12 @@ class Variant:
         head, _, folder = written.partition("@")
         name, _, settings = head.partition(":")
         environment = dict(pair.split("=", 1) for pair in settings.split(",") if pair)
-        if folder:
-            environment["PYTHONPATH"] = str(Path(folder).absolute() / "services")
-        return cls(name, environment)
+        if not folder:
+            return cls(name, environment)
+        checkout = Path(folder).absolute()
+        environment["PYTHONPATH"] = str(checkout / "services")
+        own = checkout / ".venv" / "bin" / "python"
+        return cls(name, environment, str(own) if own.exists() else sys.executable)
 
 
 def variants_of(parser: argparse.ArgumentParser, written: Sequence[str]) -> list[Variant]:
@@ -102,7 +107,10 @@ def run(variants: Sequence[Variant], arguments: argparse.Namespace) -> dict[str,
         shop = Shop(ModelContract.load(settings.model.repository).dimension)
         asyncio.run(fill(running, shop.pictures(arguments.rows), Hnsw(ef=arguments.ef)))
         common = {"VITRINE_CACHE__MAX_BYTES": "0"} if arguments.fresh else {}
-        gateways = {one.name: open_gateway(one.name, settings, stack, common | one.environment) for one in variants}
+        gateways = {
+            one.name: open_gateway(one.name, settings, stack, common | one.environment, python=one.python)
+            for one in variants
+        }
         texts = LOG_FILE.read_text(encoding="utf-8").splitlines()  # popular ones first, which are short
         random.Random(7).shuffle(texts)
         asked = itertools.cycle(texts if arguments.fresh else texts[:REMEMBERED])

@@ -111,11 +111,11 @@ async def _come_to_rest(pid: int) -> None:
 
 
 @contextmanager
-def process(*arguments: str, log: Path, **environment: str) -> Iterator[int]:
+def process(*arguments: str, log: Path, python: str = sys.executable, **environment: str) -> Iterator[int]:
     """A Python process for as long as the block lasts; its process id."""
     with log.open("wb") as output:
-        child = subprocess.Popen(  # noqa: S603 - this very Python
-            [sys.executable, *arguments],
+        child = subprocess.Popen(  # noqa: S603 - this very Python, or one that the command line names
+            [python, *arguments],
             env={**os.environ, **environment},
             cwd=ROOT,
             stdout=output,
@@ -138,6 +138,7 @@ def open_gateway(
     stack: ExitStack,
     environment: Mapping[str, str],
     how: Sequence[str] = ("-m", "vitrine.gateway"),
+    python: str = sys.executable,
 ) -> Gateway:
     """Starts a gateway on a port of its own; it is ready, and ends with `stack`.
 
@@ -147,7 +148,7 @@ def open_gateway(
     (port,) = choose_free(1)
     at = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"port": port})})
     log = settings.local.state_dir / f"{name}.log"
-    pid = stack.enter_context(process(*how, log=log, **(environment_of(at) | dict(environment))))
+    pid = stack.enter_context(process(*how, log=log, python=python, **(environment_of(at) | dict(environment))))
     url = f"http://127.0.0.1:{port}"
     await_answer(f"{url}/readyz", log)
     return Gateway(url, pid)

@@ -45,7 +45,9 @@ def open_gateway(variant: Variant, folder: Path, stack: ExitStack) -> Gateway:
         "VITRINE_MILVUS__URI": "http://127.0.0.1:9",
     }
     log = folder / f"{variant.name}.log"
-    pid = stack.enter_context(process("-m", "vitrine.gateway", log=log, **(own | variant.environment)))
+    pid = stack.enter_context(
+        process("-m", "vitrine.gateway", log=log, python=variant.python, **(own | variant.environment))
+    )
     url = f"http://127.0.0.1:{port}"
     await_answer(f"{url}/livez", log)
     return Gateway(url, pid)

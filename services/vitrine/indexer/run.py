@@ -156,7 +156,8 @@ class Run:
             return replace(summary, failure=error, finishing_s=time.monotonic() - began)
         if rows > expected:
             _log.warning(
-                "%s holds %d products more than this ledger knows of: others write into it, or a ledger was lost.",
+                "%s holds %d products more than this ledger knows of: others write into it, a ledger was lost, or "
+                "Milvus came back a moment ago and still shows what was replaced.",
                 name,
                 rows - expected,
             )

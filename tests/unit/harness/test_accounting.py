@@ -55,6 +55,12 @@ def test_every_figure_that_is_wrong_is_told(change: dict[str, Any]) -> None:
     assert list(differences_in_summary(ACCOUNT, SUMMARY | change, first=True)) != []
 
 
+def test_what_milvus_counts_is_compared_unless_it_was_killed() -> None:
+    more = SUMMARY | {"in_collection": 3}
+    assert list(differences_in_summary(ACCOUNT, more, first=True)) == ["the summary says in_collection 3, not 2"]
+    assert list(differences_in_summary(ACCOUNT, more, first=True, counted=False)) == []
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
