@@ -44,7 +44,7 @@ def _machine(figures: Figures) -> str:
 
 def _verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     rows = [
-        (one.name, "passed" if one.passed else "FAILED", f"{one.value:.3g}", _bound(one), one.detail)
+        (one.name, "passed" if one.passed else "FAILED", f"{one.value:.4g}", _bound(one), one.detail)
         for one in verdicts
     ]
     return table(("", "", "found", "bound", "from"), rows, texts=(0, 1, 4))

@@ -48,7 +48,7 @@ class Verdict:
         """For people."""
         sign = "<=" if self.at_most else ">="
         told = "passed" if self.passed else "FAILED"
-        return f"{told}  {self.name}: {self.value:.3g} ({sign} {self.bound:g}); {self.detail}"
+        return f"{told}  {self.name}: {self.value:.4g} ({sign} {self.bound:g}); {self.detail}"
 
 
 def best_rate(loaded: list[Loaded]) -> Loaded | None:
