@@ -98,10 +98,8 @@ def make_plan(
     # Milvus does not say what it passed over: the best hit's score, the groups and the counted values are among it.
     here = bool(facets) or grouping is not None or request.relative_cut is not None
     skipped, offset = (request.offset, 0) if here else (0, request.offset)
-    if grouping is None:
-        rows = seen + skipped + ahead
-    else:
-        rows = grouping.first_rows(0 if position is None else max(position.rows, seen), skipped + ahead)
+    behind = 0 if position is None else max(position.rows, seen)
+    rows = behind + skipped + ahead if grouping is None else grouping.first_rows(behind, skipped + ahead)
     rows = min(max(rows, settings.facet_depth if facets else 1), MAX_NEIGHBOURS - offset)
     return Plan(
         request=request,

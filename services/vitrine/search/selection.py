@@ -6,6 +6,7 @@ from vitrine.domain import FieldValue
 from vitrine.search.cursor import Cursors, Position
 from vitrine.search.plan import Plan
 from vitrine.vectorstore.neighbours import Neighbours
+from vitrine.vectorstore.searcher import MAX_NEIGHBOURS
 
 _MOST_ROWS: Final = 65_535  # what a cursor can hold
 
@@ -49,6 +50,7 @@ class Selection:
         self._plan = plan
         self._cursors = cursors
         self._alone: set[str] = set()
+        self._repeated = False
         self._rounds = 0
         self._rows = 0
 
@@ -70,7 +72,11 @@ class Selection:
 
     @property
     def more(self) -> bool:
-        """Whether something stands behind the page."""
+        """Whether something stands behind the page, or may stand there."""
+        return self._overfull or (self._repeated and not self.ended and self._plan.rows < MAX_NEIGHBOURS)
+
+    @property
+    def _overfull(self) -> bool:
         return len(self.picked) > self._plan.skipped + self._plan.limit
 
     def take(self, found: Neighbours, asked: int) -> None:
@@ -92,7 +98,7 @@ class Selection:
         """Where the walk of the request of that digest stands after the page."""
         plan, page = self._plan, self.page
         marks = frozenset(self._cursors.mark(digest, picked.unit) for picked in page)
-        rows = page[-1].row + 1 if page and self._rounds == 1 else self._rows
+        rows = page[-1].row + 1 if page and self._rounds == 1 and self._overfull else self._rows
         return Position(
             collection=plan.collection.name,
             build=self._cursors.build(plan.collection),
@@ -127,6 +133,8 @@ class Selection:
                 self.values.add(group)
             else:
                 if candidate.id in self._alone:
+                    # Milvus may show a product beside its older state for some seconds after it was killed.
+                    self._repeated = self._repeated or grouping is None
                     continue
                 self._alone.add(candidate.id)
             if position is None or self._cursors.mark(position.request, candidate.unit) not in position.seen:

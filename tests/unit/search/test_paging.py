@@ -71,6 +71,17 @@ async def test_a_walk_ends_at_the_cut_of_its_first_page(shop: list[EmbeddedItem]
     assert sorted(ids(*pages)) == sorted(one.item.id for one in shop if float(one.vector[0]) >= best * cut)
 
 
+@given(shop=shops, older=st.lists(st.integers(0, 39), max_size=30), limit=st.integers(1, 9))
+@settings(max_examples=150, deadline=None)
+async def test_a_walk_gives_what_milvus_shows_beside_its_older_state_once_and_all_else_too(
+    shop: list[EmbeddedItem], older: list[int], limit: int
+) -> None:
+    again = [item(shop[number].item.id, 0.55 + number / 100) for number in older if number < len(shop)]
+    pages = await bench(shop + again).walk(replace(ONE, limit=limit))
+    ranked = sorted([*shop, *again], key=lambda one: (-float(one.vector[0]), one.item.id))
+    assert ids(*pages) == list(dict.fromkeys(one.item.id for one in ranked))
+
+
 async def test_the_last_page_says_so_even_when_it_is_full() -> None:
     pages = await bench(SHOP[:8]).walk(ONE)
     assert [len(page.hits) for page in pages] == [4, 4]
