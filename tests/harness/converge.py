@@ -90,7 +90,7 @@ class Convergent:
         seconds = time.monotonic() - began
         was_killed = any(kill.victim == "milvus" for kill in chaos.kills)
         differences = [
-            *differences_in_summary(account, last.summary, first=None if kills else True, counted=not was_killed)
+            *differences_in_summary(account, last.summary, first=None if kills else True, at_rest=not was_killed)
         ]
         if was_killed:
             asyncio.run(self._settled())
