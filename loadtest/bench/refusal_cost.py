@@ -41,7 +41,7 @@ def open_gateway(variant: Variant, folder: Path, stack: ExitStack) -> Gateway:
     own = {
         "VITRINE_GATEWAY__PORT": str(port),
         "VITRINE_GATEWAY__MAX_IN_FLIGHT": "1",
-        "VITRINE_TRITON__URL": "127.0.0.1:9",
+        "VITRINE_TRITON__URL": "http://127.0.0.1:9",
         "VITRINE_MILVUS__URI": "http://127.0.0.1:9",
     }
     log = folder / f"{variant.name}.log"

@@ -2,11 +2,11 @@
 
     python -m loadtest.bench.ways_to_triton REPOSITORY [--rounds 300]
 
-REPOSITORY is what `vitrine model export` wrote. Ways: tritonclient's ready-made gRPC client; the gateway's; its message
-by a call that lets nothing else be done meanwhile; and HTTP by a connection that knows this one request. Warm: each way
-is asked twice in a row, and the second time counts. Cold: between two questions 48 MB are written, as whatever runs
-between the requests of a lone caller pushes them out of the processor's caches. Times are medians; processor time is
-this process's own.
+REPOSITORY is what `vitrine model export` wrote. Ways: tritonclient's gRPC client and its HTTP client (aiohttp); the
+gateway's, which also checks what it is given; and HTTP by a connection that knows this one request. Warm: each way is
+asked twice in a row, and the second time counts. Cold: between two questions 48 MB are written, as what runs between
+the requests of a lone caller pushes them out of the processor's caches. Times are medians; processor time is this
+process's own.
 """
 
 import argparse
@@ -20,19 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import grpc
 import numpy as np
 import numpy.typing as npt
 import uvloop
-from tritonclient.grpc import service_pb2_grpc
-from tritonclient.grpc.aio import InferenceServerClient, InferInput
+from tritonclient.grpc import aio as by_grpc
+from tritonclient.http import aio as by_http
 
 from loadtest.bench.http_connection import Connection
 from loadtest.bench.serving.stack import triton_running
 from vitrine.domain import Deadline
 from vitrine.embedding.contract import TEXT_MODEL, ModelContract
 from vitrine.embedding.tokenizer import Tokenizer, pad_to_bucket
-from vitrine.embedding.triton import OUTPUT, TritonClient, infer_request
+from vitrine.embedding.triton import OUTPUT, TritonClient
 from vitrine.settings import LocalSettings, TritonSettings, read_settings
 
 TEXT: Final = "red floral dress"
@@ -56,13 +55,13 @@ class Taken:
     own: list[float] = field(default_factory=list)
 
 
-async def ready_made(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitStack) -> Way:
-    """tritonclient's own client."""
-    client = InferenceServerClient(address)
+async def grpc_client(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitStack) -> Way:
+    """tritonclient's own client of gRPC."""
+    client = by_grpc.InferenceServerClient(address)
     stack.push_async_callback(client.close)
 
     async def ask() -> npt.NDArray[np.float32]:
-        tensor = InferInput(INPUT, list(ids.shape), "INT32")
+        tensor = by_grpc.InferInput(INPUT, list(ids.shape), "INT32")
         tensor.set_data_from_numpy(ids)
         found = (await client.infer(TEXT_MODEL, [tensor], client_timeout=TIMEOUT_S)).as_numpy(OUTPUT)
         return np.asarray(found, np.float32)
@@ -70,25 +69,27 @@ async def ready_made(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitS
     return ask
 
 
-async def gateways_own(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitStack) -> Way:
-    """The gateway's client: tritonclient's messages, by gRPC's asynchronous stub."""
-    client = TritonClient(TritonSettings(url=address))
+async def http_client(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitStack) -> Way:
+    """tritonclient's own client of HTTP."""
+    client = by_http.InferenceServerClient(address, conn_timeout=TIMEOUT_S)
     stack.push_async_callback(client.close)
 
     async def ask() -> npt.NDArray[np.float32]:
-        return await client.infer_text(ids, Deadline.after(TIMEOUT_S))
+        tensor = by_http.InferInput(INPUT, list(ids.shape), "INT32")
+        tensor.set_data_from_numpy(ids)
+        found = (await client.infer(TEXT_MODEL, [tensor])).as_numpy(OUTPUT)
+        return np.asarray(found, np.float32)
 
     return ask
 
 
-async def blocking_call(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitStack) -> Way:
-    """The same message by gRPC's blocking stub: without the way from gRPC's thread to the event loop's."""
-    channel = stack.enter_context(grpc.insecure_channel(address))
-    stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+async def gateways_own(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitStack) -> Way:
+    """The gateway's client."""
+    client = TritonClient(TritonSettings(url=f"http://{address}"))
+    stack.push_async_callback(client.close)
 
     async def ask() -> npt.NDArray[np.float32]:
-        answer = stub.ModelInfer(infer_request(TEXT_MODEL, INPUT, "INT32", ids, TIMEOUT_S), timeout=TIMEOUT_S)
-        return np.frombuffer(answer.raw_output_contents[0], "<f4")
+        return await client.infer_text(ids, Deadline.after(TIMEOUT_S))
 
     return ask
 
@@ -144,13 +145,13 @@ async def measure(local: LocalSettings, ids: npt.NDArray[np.int32], rounds: int)
     Raises:
         SystemExit: two ways gave different vectors.
     """
-    by_grpc, by_http = (f"127.0.0.1:{port}" for port in (local.triton_grpc_port, local.triton_http_port))
+    grpc, http = (f"127.0.0.1:{port}" for port in (local.triton_grpc_port, local.triton_http_port))
     async with AsyncExitStack() as stack:
         ways = {
-            "tritonclient's gRPC client": await ready_made(by_grpc, ids, stack),
-            "the gateway's gRPC client": await gateways_own(by_grpc, ids, stack),
-            "the same message, blocking": await blocking_call(by_grpc, ids, stack),
-            "bare HTTP": await bare_http(by_http, ids, stack),
+            "tritonclient, gRPC": await grpc_client(grpc, ids, stack),
+            "tritonclient, HTTP": await http_client(http, ids, stack),
+            "the gateway's": await gateways_own(http, ids, stack),
+            "bare HTTP": await bare_http(http, ids, stack),
         }
         vectors = [(await ask()).ravel() for ask in ways.values()]
         if not all(np.array_equal(vectors[0], other) for other in vectors[1:]):

@@ -6,6 +6,7 @@
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -55,7 +56,10 @@ class ModelSettings(_Section):
 class TritonSettings(_Section):
     """Where Triton answers, and for how long we listen."""
 
-    url: str = Field("127.0.0.1:8001", description="gRPC target; `dns:///headless-service:8001` in Kubernetes.")
+    url: str = Field(
+        "http://127.0.0.1:8000",
+        description="Its HTTP port. A name may stand for several Tritons (a headless Service): each has its turn.",
+    )
     timeout_s: float = Field(
         5.0, gt=0, description="Longest one inference may take; the caller's deadline may be shorter."
     )
@@ -67,6 +71,18 @@ class TritonSettings(_Section):
         le=256,
         description="Calls for texts at once; further texts wait and go together. More for GPUs or several Tritons.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _of_an_http_server(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            known = parts.scheme == "http" and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is no number
+            known = False
+        if not known or parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+            raise ValueError("Input should be http://host:port and nothing more")
+        return url
 
 
 class MilvusSettings(_Section):
@@ -121,10 +137,10 @@ class LocalSettings(_Section):
 
     state_dir: Path = Field(Path(".vitrine"), description="Everything the stack writes: data, logs, process ids.")
     engines_dir: Path = Field(Path(".engines"), description="Virtual environment with the engines' own packages.")
-    triton_http_port: int = Field(8000, ge=1, le=65535, description="Triton's HTTP port.")
-    triton_grpc_port: int = Field(
-        8001, ge=1, le=65535, description="Triton's gRPC port, which the gateway and the indexer use."
+    triton_http_port: int = Field(
+        8000, ge=1, le=65535, description="Triton's HTTP port, which the gateway and the indexer use."
     )
+    triton_grpc_port: int = Field(8001, ge=1, le=65535, description="Triton's gRPC port, for clients of your own.")
     triton_metrics_port: int = Field(8002, ge=1, le=65535, description="Triton's Prometheus port.")
     milvus_port: int = Field(19530, ge=1, le=65535, description="Milvus's gRPC port.")
     milvus_metrics_port: int = Field(9091, ge=1, le=65535, description="Milvus's Prometheus and health port.")

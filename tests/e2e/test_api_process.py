@@ -137,7 +137,7 @@ def test_a_second_signal_ends_it_without_waiting(open_gateway: OpenGateway) -> N
 def test_it_starts_without_its_dependencies_and_says_what_is_missing(
     open_gateway: OpenGateway, model_repository: Path
 ) -> None:
-    nowhere = {"VITRINE_TRITON__URL": "127.0.0.1:9", "VITRINE_MILVUS__URI": "http://127.0.0.1:9"}
+    nowhere = {"VITRINE_TRITON__URL": "http://127.0.0.1:9", "VITRINE_MILVUS__URI": "http://127.0.0.1:9"}
     gateway = open_gateway(nowhere)
     began = time.monotonic()
     response = gateway.search("dress")

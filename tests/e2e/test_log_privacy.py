@@ -89,7 +89,7 @@ def test_nothing_that_was_sent_is_logged(open_gateway: OpenGateway, stack: Runni
 
 
 def test_nothing_that_was_sent_is_logged_when_everything_fails(open_gateway: OpenGateway, tmp_path: Path) -> None:
-    nowhere = {"VITRINE_TRITON__URL": "127.0.0.1:9", "VITRINE_MILVUS__URI": "http://127.0.0.1:9"}
+    nowhere = {"VITRINE_TRITON__URL": "http://127.0.0.1:9", "VITRINE_MILVUS__URI": "http://127.0.0.1:9"}
     gateway = open_gateway({**nowhere, "VITRINE_TELEMETRY__LOG_LEVEL": "DEBUG"}, default_timeout_ms=300)
     _send_all(gateway, "products")
     _assert_unmarked(gateway, 30)

@@ -145,7 +145,7 @@ def test_one_search_is_one_trace_through_all_processes(
     embed = _only(spans, "embed")
     assert {span.parent_id for span in spans if span.name in {"tokenize", "embed", "search"}} == {server.span_id}
 
-    infer = _only(spans, "inference.GRPCInferenceService/ModelInfer")
+    infer = _only(spans, "POST /v2/models/{model}/infer")
     assert (infer.parent_id, infer.kind) == (embed.span_id, "client")
     assert infer.attributes["vitrine.model"] == "clip_text"
     triton = _only(spans, "InferRequest")
@@ -208,7 +208,7 @@ def test_texts_that_share_a_call_lead_to_each_other(sampling_gateway: RunningGat
 
     receiver.wait(leads_back, trace)
     calls = [span for span in receiver.spans(batch.trace_id) if span.parent_id == batch.span_id]
-    assert [call.name for call in calls] == ["inference.GRPCInferenceService/ModelInfer"]
+    assert [call.name for call in calls] == ["POST /v2/models/{model}/infer"]
 
 
 def test_requests_that_are_not_sampled_are_traced_by_no_process(

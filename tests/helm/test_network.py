@@ -16,7 +16,7 @@ SUPPORT: Final = {("test", "gateway"), ("loadtest", "gateway"), ("loadtest", "lo
 PORTS: Final[Mapping[str, set[int]]] = {
     "gateway": {8080, 9090},
     "indexer": {9090},
-    "triton": {8001, 8002},
+    "triton": {8000, 8002},
     "milvus": {19530, 9091},
     "loadtest": {5557},
 }

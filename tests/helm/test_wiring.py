@@ -108,12 +108,12 @@ def test_the_address_of_triton_is_its_headless_service(rendered: Rendered) -> No
     for pod in [*rendered.pods_of("gateway"), *rendered.pods_of("indexer")]:
         url = rendered.environment(pod.spec["containers"][0])["VITRINE_TRITON__URL"]
         assert isinstance(url, str)
-        host, _, port = url.removeprefix("dns:///").partition(":")
+        host, _, port = url.removeprefix("http://").partition(":")
         service = rendered.named("Service", host.partition(".")[0])
         assert service["spec"]["clusterIP"] == "None"
         # Of a headless Service the client meets the pod's own port.
         (triton,) = rendered.selected(service["spec"]["selector"])
-        assert int(port) == _ports(triton)["grpc"]
+        assert int(port) == _ports(triton)["http"]
 
 
 def test_a_drain_is_never_blocked(rendered: Rendered) -> None:

@@ -33,7 +33,7 @@ def test_podman_is_told_what_the_kubelet_would_be(tmp_path: Path) -> None:
     wanted = {
         *("--read-only", "--read-only-tmpfs=false", "--user=65532:65532", "--group-add=65532", "--cap-drop=ALL"),
         *("--security-opt=no-new-privileges", "--memory=1024m", "--cpus=2.0", "--pull=never"),
-        *("--env=VITRINE_TRITON__URL=dns:///demo-triton.shop:8001", "--env=VITRINE_MILVUS__URI=http://milvus:19530"),
+        *("--env=VITRINE_TRITON__URL=http://demo-triton.shop:8000", "--env=VITRINE_MILVUS__URI=http://milvus:19530"),
         *("--add-host=demo-triton.shop:127.0.0.1", "--add-host=milvus:127.0.0.1"),
         f"--mount=type=bind,source={tmp_path / 'models'},destination=/models,readonly",
     }

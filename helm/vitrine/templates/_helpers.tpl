@@ -79,8 +79,8 @@ VITRINE_{{ upper $section }}__{{ upper $name }}: {{ ternary $value (toJson $valu
 {{/* What gateway and indexer both need to reach their engines. */}}
 {{- define "vitrine.addresses" -}}
 VITRINE_MODEL__REPOSITORY: /models
-{{/* Headless, so that the client sees every pod and spreads its calls; behind a ClusterIP gRPC stays with one pod. */ -}}
-VITRINE_TRITON__URL: dns:///{{ include "vitrine.name" (list . "triton") }}.{{ .Release.Namespace }}:8001
+{{/* Headless, so that the client sees every pod and each call goes to another; a ClusterIP spreads connections. */ -}}
+VITRINE_TRITON__URL: http://{{ include "vitrine.name" (list . "triton") }}.{{ .Release.Namespace }}:8000
 VITRINE_MILVUS__URI: {{ required "milvus.uri is required, such as http://milvus:19530." .Values.milvus.uri | quote }}
 {{- end -}}
 
@@ -273,7 +273,7 @@ affinity: {{- toYaml . | nindent 2 }}
     - podSelector:
         matchLabels: {{- include "vitrine.selector" (list . "triton") | nindent 10 }}
   ports:
-    - {protocol: TCP, port: 8001}
+    - {protocol: TCP, port: 8000}
 - to:
     {{- if .Values.milvus.cidrs }}
     {{- range .Values.milvus.cidrs }}

@@ -97,7 +97,7 @@ def _embedded(
 async def _ask(repository: Path, local: LocalSettings, texts: list[str]) -> Vectors:
     settings = Settings(
         model=ModelSettings(repository=repository),
-        triton=TritonSettings(url=f"127.0.0.1:{local.triton_grpc_port}", timeout_s=60.0),
+        triton=TritonSettings(url=f"http://127.0.0.1:{local.triton_http_port}", timeout_s=60.0),
     )
     async with open_encoder(settings) as encoder:
         return (await text_queries(encoder, texts, Deadline.after(_EMBED_S))).vectors

@@ -1,18 +1,23 @@
-"""The only module that speaks to Triton. Its exceptions stop here and leave as the product's own errors."""
+"""The only module that speaks to Triton. Its refusals stop here and leave as the product's own errors."""
 
 import asyncio
+import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
-import grpc
 import numpy as np
 import numpy.typing as npt
-from grpc.aio import AioRpcError
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+import orjson
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import triton_to_np_dtype
 
 from vitrine.domain import Deadline, Pixels, Vectors
 from vitrine.embedding.contract import FINGERPRINT_PARAMETER, IMAGE_MODEL, TEXT_MODEL
+from vitrine.embedding.transport.connection import Answer
+from vitrine.embedding.transport.servers import Servers, Unreachable
 from vitrine.errors import (
     DeadlineExceeded,
     EncoderUnavailable,
@@ -24,44 +29,31 @@ from vitrine.settings import TritonSettings
 from vitrine.telemetry.metrics import ShedReason
 from vitrine.telemetry.spans import recording, span, trace_headers
 
-# gRPC's own limit is less than a batch of pictures (32 x 224 x 224 x 3 bytes = 4.6 MiB).
-_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-_CHANNEL_OPTIONS = [
-    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    # With a headless Service behind dns:///, every Triton pod gets its share; pick_first would pin one.
-    ("grpc.lb_policy_name", "round_robin"),
-    # Retries belong to whoever owns the deadline, not to the channel.
-    ("grpc.enable_retries", 0),
-    # A restarted Triton is found again within a second instead of gRPC's two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # gRPC obeys http_proxy, for loopback and for a cluster's own addresses too; no proxy stands before Triton.
-    ("grpc.enable_http_proxy", 0),
-]
-
-OUTPUT = "embedding"
+OUTPUT: Final = "embedding"
 """The one tensor that both models answer with."""
-_OUTPUTS = [service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=OUTPUT)]
-_SERVICE, _INFER = "inference.GRPCInferenceService", "ModelInfer"
+_OUTPUTS: Final = [InferRequestedOutput(OUTPUT, binary_data=True)]
+_JSON_BYTES: Final = "Inference-Header-Content-Length"
+"""Header of Triton's binary extension: how much of a body is JSON, before the tensors' own bytes."""
+_INFER_PATH: Final = "/v2/models/{model}/infer"
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+_TOO_MANY: Final = 429
+_SERVERS_FAULT: Final = 500
 
 
 class TritonClient:
-    """Asks a Triton server for embeddings, in the messages of `tritonclient`.
+    """Asks Triton servers for embeddings: `tritonclient` writes the requests, connections of our own carry them.
 
-    Its ready-made client would describe tensors that are always alike anew for each call, by objects of its own.
-
-    Must be made inside the event loop that uses it. Connects lazily: making one never fails because Triton is down.
+    Triton's protocol over HTTP, with tensors in binary. Connects lazily: making a client never fails because Triton is
+    down.
     """
 
     def __init__(self, settings: TritonSettings) -> None:
         self._settings = settings
-        self._channel = grpc.aio.insecure_channel(settings.url, options=_CHANNEL_OPTIONS)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._servers = Servers(settings.url)
 
     async def close(self) -> None:
-        await self._channel.close()
+        self._servers.close()
 
     async def infer_text(self, ids: npt.NDArray[np.int32], deadline: Deadline) -> Vectors:
         """Embeds token ids, int32 [n, length], every row padded to the same bucket. Returns float32 [n, dim].
@@ -93,62 +85,79 @@ class TritonClient:
 
     async def _fingerprint(self, model: str, deadline: Deadline) -> str | None:
         timeout = deadline.within(self._settings.control_timeout_s)
-        with _vendor_errors(model):
-            ready = await self._stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout)
-            if not ready.ready:
+        with _transport_errors(model):
+            ready = await self._servers.get(f"/v2/models/{model}/ready", timeout)
+            if ready.status != _OK:
                 raise EncoderUnavailable(f"Triton has not loaded {model} yet.", model=model)
-            answer = await self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=model), timeout=timeout)
-        parameters = answer.config.parameters
-        return str(parameters[FINGERPRINT_PARAMETER].string_value) if FINGERPRINT_PARAMETER in parameters else None
+            answer = await self._servers.get(f"/v2/models/{model}/config", timeout)
+        if answer.status != _OK:
+            raise _refusal(model, answer)
+        parameter = _json_in(answer.body).get("parameters", {}).get(FINGERPRINT_PARAMETER)
+        return None if parameter is None else str(parameter["string_value"])
 
     async def _infer(
         self, model: str, input_name: str, datatype: str, tensor: npt.NDArray[np.generic], deadline: Deadline
     ) -> Vectors:
         timeout = deadline.within(self._settings.timeout_s)
-        request = infer_request(model, input_name, datatype, tensor, timeout)
-        with _infer_span(model, tensor.shape), _vendor_errors(model):
+        body, json_bytes = infer_request(input_name, datatype, tensor, timeout)
+        with _infer_span(model, tensor.shape), _transport_errors(model):
             # Triton records whatever comes with a context, whether or not it says that it is sampled.
-            metadata = trace_headers(sampled_only=True) or None
-            answer = await self._stub.ModelInfer(request, timeout=timeout, metadata=metadata)
-        vectors = _matrix_in(answer)
+            headers = ((_JSON_BYTES, str(json_bytes)), *trace_headers(sampled_only=True))
+            answer = await self._servers.post(_INFER_PATH.format(model=model), headers, body, timeout)
+            if answer.status != _OK:
+                raise _refusal(model, answer)
+        vectors = matrix_in(answer)
         if vectors is None or len(vectors) != len(tensor) or not np.isfinite(vectors).all():
-            shape = [tuple(output.shape) for output in answer.outputs]
-            raise InternalError(f"{model} answered {len(tensor)} inputs with an unusable tensor of shape {shape}.")
+            raise InternalError(f"{model} answered {len(tensor)} inputs with what is no embedding of each.")
         return vectors
 
 
-def infer_request(model: str, input_name: str, datatype: str, tensor: npt.NDArray[np.generic], timeout_s: float) -> Any:
-    """A question as a message of Triton's protocol.
+def infer_request(
+    input_name: str, datatype: str, tensor: npt.NDArray[np.generic], timeout_s: float
+) -> tuple[bytes, int]:
+    """A question in Triton's protocol: its bytes, and how many of them, at their beginning, are JSON.
 
     Args:
-        model: its name.
-        input_name: of its one input.
+        input_name: of the model's one input.
         datatype: of that, as Triton calls it.
         tensor: its value.
-        timeout_s: after which Triton takes the request out of its queue, as nobody waits for it any more. One that is
-            under way it finishes, so the call needs a timeout of its own.
+        timeout_s: after which, or a tenth of a second later, Triton takes the request out of its queue, as nobody waits
+            for it any more. One that is under way it finishes, and it does not notice that a caller has left.
     """
-    request = service_pb2.ModelInferRequest(
-        model_name=model,
-        inputs=[service_pb2.ModelInferRequest.InferInputTensor(name=input_name, datatype=datatype, shape=tensor.shape)],
-        outputs=_OUTPUTS,
-        raw_input_contents=[tensor.tobytes()],
-    )
-    request.parameters["timeout"].int64_param = max(1, int(timeout_s * 1_000_000))
-    return request
+    told = _told(input_name, datatype, tensor.shape, max(1, math.ceil(10 * timeout_s)))
+    return told + tensor.tobytes(), len(told)
 
 
-def _matrix_in(answer: Any) -> Vectors | None:
+@lru_cache(maxsize=256)
+def _told(input_name: str, datatype: str, shape: tuple[int, ...], tenths: int) -> bytes:
+    """The JSON of a question. Kept: nearly all are one of a few, and to write one takes as long as to send it."""
+    given = InferInput(input_name, list(shape), datatype)
+    given.set_data_from_numpy(np.zeros(shape, triton_to_np_dtype(datatype)))
+    body, json_bytes = InferenceServerClient.generate_request_body([given], outputs=_OUTPUTS, timeout=tenths * 100_000)
+    return bytes(body[:json_bytes])
+
+
+def matrix_in(answer: Answer) -> Vectors | None:
     """The one tensor of an answer, float32 [n, dim], read-only. None: it holds another, or several."""
-    if len(answer.outputs) != 1 or len(answer.raw_output_contents) != 1:
+    try:
+        json_bytes = int(answer.headers.get(_JSON_BYTES.lower().encode(), b""))
+        (output,) = orjson.loads(memoryview(answer.body)[:json_bytes])["outputs"]
+        datatype, (rows, columns) = output["datatype"], output["shape"]
+        size = output["parameters"]["binary_data_size"]
+    except (ValueError, KeyError, TypeError):
         return None
-    (output,), (content,) = answer.outputs, answer.raw_output_contents
-    if output.datatype != "FP32" or len(output.shape) != 2:
+    if datatype != "FP32" or not rows or size != 4 * rows * columns or len(answer.body) != json_bytes + size:
         return None
-    rows, columns = output.shape
-    if not content or len(content) != 4 * rows * columns:
-        return None
-    return np.frombuffer(content, dtype="<f4").reshape(rows, columns)
+    return np.frombuffer(answer.body, "<f4", offset=json_bytes).reshape(rows, columns)
+
+
+def _json_in(body: bytes) -> Mapping[str, Any]:
+    """A JSON object; empty for whatever else it is."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _infer_span(model: str, shape: tuple[int, ...]) -> AbstractContextManager[None]:
@@ -156,24 +165,23 @@ def _infer_span(model: str, shape: tuple[int, ...]) -> AbstractContextManager[No
     if recording() is None:
         return nullcontext()
     attributes: dict[str, str | int] = {
-        "rpc.system": "grpc",
-        "rpc.service": _SERVICE,
-        "rpc.method": _INFER,
+        "http.request.method": "POST",
+        "url.template": _INFER_PATH,
         "vitrine.model": model,
         "vitrine.batch_size": shape[0],
     }
     if model == TEXT_MODEL:
         attributes["vitrine.text_length"] = shape[1]
-    return span(f"{_SERVICE}/{_INFER}", attributes, kind="client")
+    return span(f"POST {_INFER_PATH}", attributes, kind="client")
 
 
-def _vendor_errors(model: str) -> AbstractContextManager[None]:
-    """Lets the client's errors out of a block as the product's own."""
-    return _VendorErrors(model)
+def _transport_errors(model: str) -> AbstractContextManager[None]:
+    """Lets the connections' errors out of a block as the product's own."""
+    return _TransportErrors(model)
 
 
-class _VendorErrors(AbstractContextManager[None]):
-    """See `_vendor_errors`. A class: a generator takes five times as long."""
+class _TransportErrors(AbstractContextManager[None]):
+    """See `_transport_errors`. A class: a generator takes five times as long."""
 
     __slots__ = ("_model",)
 
@@ -183,17 +191,20 @@ class _VendorErrors(AbstractContextManager[None]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, AioRpcError):
-            raise _translated(self._model, error.code().name, error.details() or "") from error
+        if isinstance(error, TimeoutError):
+            raise DeadlineExceeded(f"Triton did not answer for {self._model} in time.", model=self._model) from error
+        if isinstance(error, Unreachable):
+            raise EncoderUnavailable(f"Triton cannot run {self._model}: {error}", model=self._model) from error
 
 
-def _translated(model: str, status: str, message: str) -> VitrineError:
-    """Triton's queue refusals are all UNAVAILABLE; only their words tell a full queue from a server that is gone."""
+def _refusal(model: str, answer: Answer) -> VitrineError:
+    """What a refusal means. Only its words tell a full queue from a request that waited there for too long."""
+    message = str(_json_in(answer.body).get("error", "")) or f"HTTP status {answer.status}"
     lowered = message.lower()
-    if status == "DEADLINE_EXCEEDED" or "timeout expired" in lowered or "deadline exceeded" in lowered:
+    if "timeout expired" in lowered:
         return DeadlineExceeded(f"Triton did not answer for {model} in time.", model=model)
-    if "maximum queue size" in lowered or status == "RESOURCE_EXHAUSTED":
+    if "maximum queue size" in lowered or answer.status == _TOO_MANY:
         return Overloaded(f"Triton's queue for {model} is full.", reason=ShedReason.TRITON_QUEUE.value, model=model)
-    if status in {"INVALID_ARGUMENT", "OUT_OF_RANGE", "UNIMPLEMENTED"}:
+    if answer.status < _SERVERS_FAULT and answer.status != _NOT_FOUND and "not ready" not in lowered:
         return InternalError(f"Triton refused a request for {model}: {message}", model=model)
-    return EncoderUnavailable(f"Triton cannot run {model}: {message or status}", model=model)
+    return EncoderUnavailable(f"Triton cannot run {model}: {message}", model=model)

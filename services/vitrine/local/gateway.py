@@ -25,7 +25,7 @@ def meeting_the_stack(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "gateway": settings.gateway.model_copy(update={"media_root": media_root}),
-            "triton": settings.triton.model_copy(update={"url": f"{LOOPBACK}:{local.triton_grpc_port}"}),
+            "triton": settings.triton.model_copy(update={"url": f"http://{LOOPBACK}:{local.triton_http_port}"}),
             "milvus": settings.milvus.model_copy(
                 update={"uri": f"http://{LOOPBACK}:{local.milvus_port}", "ca_file": None}
             ),

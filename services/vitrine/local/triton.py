@@ -47,16 +47,16 @@ class TritonService:
 
     @property
     def address(self) -> str:
-        """Triton's gRPC target."""
-        return f"{LOOPBACK}:{self._settings.triton_grpc_port}"
+        """Of Triton's HTTP port."""
+        return f"http://{LOOPBACK}:{self._settings.triton_http_port}"
 
     @property
     def ports(self) -> tuple[Port, ...]:
-        """gRPC, HTTP and metrics."""
+        """HTTP, gRPC and metrics."""
         settings = self._settings
         return (
-            Port(settings.triton_grpc_port, "VITRINE_LOCAL__TRITON_GRPC_PORT", "Triton's gRPC"),
             Port(settings.triton_http_port, "VITRINE_LOCAL__TRITON_HTTP_PORT", "Triton's HTTP"),
+            Port(settings.triton_grpc_port, "VITRINE_LOCAL__TRITON_GRPC_PORT", "Triton's gRPC"),
             Port(settings.triton_metrics_port, "VITRINE_LOCAL__TRITON_METRICS_PORT", "Triton's metrics"),
         )
 

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tritonclient.grpc.aio import InferenceServerClient, InferInput
-from tritonclient.utils import InferenceServerException
 
 from tests.fixtures.stack import RunningService, RunningStack, settings_on_free_ports
 from vitrine.domain import Deadline, Vectors
 from vitrine.embedding.caching_encoder import open_caching_encoder
 from vitrine.embedding.contract import ModelContract
 from vitrine.embedding.encoder import open_encoder
-from vitrine.embedding.triton import TritonClient, _translated
+from vitrine.embedding.transport.servers import Servers
+from vitrine.embedding.triton import TritonClient, _refusal, infer_request
 from vitrine.errors import DeadlineExceeded, Overloaded
 from vitrine.telemetry.metrics import GatewayMetrics
 from vitrine.telemetry.stages import StageClock
@@ -72,35 +71,32 @@ async def test_a_full_queue_refuses_what_comes_on_top_and_answers_the_rest(short
         np.testing.assert_allclose(vector, vectors[0], atol=1e-5)
 
 
-async def test_a_request_whose_caller_has_left_is_not_computed(triton_server: RunningService) -> None:
-    # Which of the two ends a request, the caller's leaving or the queue's own timeout, is a race.
-    before = failures(triton_server, "CANCELED") + failures(triton_server, "REJECTED")
+async def test_a_request_whose_caller_waits_no_more_is_not_computed(triton_server: RunningService) -> None:
+    before = failures(triton_server, "REJECTED")
     answers = await outcomes(triton_server, 0.3)
     kinds = Counter(type(answer) for answer in answers)
     assert kinds[DeadlineExceeded] > 0
     assert set(kinds) <= {np.ndarray, DeadlineExceeded}, kinds
     vectors = await one_call(triton_server)
     assert vectors.shape == (8, ModelContract.load(triton_server.settings.model.repository).dimension)
-    assert failures(triton_server, "CANCELED") + failures(triton_server, "REJECTED") > before
+    assert failures(triton_server, "REJECTED") > before
 
 
 async def test_the_queue_itself_rejects_what_has_waited_out_its_own_timeout(triton_server: RunningService) -> None:
     """The bound that holds for callers of any kind: these are patient, only the request's timeout is short."""
     before = failures(triton_server, "REJECTED")
-    pictures = InferInput("pixels", list(PICTURES.shape), "UINT8")
-    pictures.set_data_from_numpy(PICTURES)
-    client = InferenceServerClient(triton_server.settings.triton.url)
+    body, json_bytes = infer_request("pixels", "UINT8", PICTURES, 0.1)
+    servers = Servers(triton_server.settings.triton.url)
+    headers = [("Inference-Header-Content-Length", str(json_bytes))]
     try:
         answers = await asyncio.gather(
-            *(client.infer("clip_image", [pictures], timeout=50_000, client_timeout=60) for _ in range(CALLS)),
-            return_exceptions=True,
+            *(servers.post("/v2/models/clip_image/infer", headers, body, 60) for _ in range(CALLS))
         )
     finally:
-        await client.close()
-    refused = [answer for answer in answers if isinstance(answer, InferenceServerException)]
+        servers.close()
+    refused = [answer for answer in answers if answer.status != 200]
     assert refused, "all were computed, however long they waited"
-    told = [(error.status().removeprefix("StatusCode."), error.message()) for error in refused]
-    assert {type(_translated("clip_image", status, message)) for status, message in told} == {DeadlineExceeded}
+    assert {type(_refusal("clip_image", answer)) for answer in refused} == {DeadlineExceeded}
     assert failures(triton_server, "REJECTED") - before == len(refused)
 
 

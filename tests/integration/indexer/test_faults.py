@@ -162,7 +162,7 @@ async def test_a_triton_that_stays_away_ends_the_run_with_a_code_and_a_right_led
 @pytest.mark.parametrize(
     ("variable", "address", "code"),
     [
-        ("VITRINE_TRITON__URL", "127.0.0.1:1", "encoder_unavailable"),
+        ("VITRINE_TRITON__URL", "http://127.0.0.1:1", "encoder_unavailable"),
         ("VITRINE_MILVUS__URI", "http://127.0.0.1:1", "vector_store_unavailable"),
     ],
 )

@@ -208,7 +208,7 @@ async def test_kept_embeddings_fill_another_collection_without_the_model(
     assert settled.index("--keep-embeddings", kept)["written"] == len(ids)
     settled.shop.add_picture(ids[0], jpeg(42))
     assert settled.index("--keep-embeddings", kept)["written"] == 1
-    nowhere = {"VITRINE_TRITON__URL": "127.0.0.1:1"}
+    nowhere = {"VITRINE_TRITON__URL": "http://127.0.0.1:1"}
     arguments = ("--from-embeddings", kept, "--collection", "kept", "--index", "ivf_flat", "--index-param", "nlist=8")
     first = settled.indexing.run(*arguments, **nowhere)
     assert first.status == 0, first.stderr

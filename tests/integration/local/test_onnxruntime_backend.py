@@ -14,6 +14,7 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 from tests.fixtures.stack import RunningService, settings_on_free_ports
 from tests.fixtures.tiny_models import save_model
 from vitrine.local.engines import Engines
+from vitrine.local.service import LOOPBACK
 from vitrine.local.triton import SHARED_MEMORY, TritonService
 
 TIMEOUT_S = 20.0
@@ -103,7 +104,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]
 
 @pytest.fixture
 def client(server: RunningService) -> Iterator[triton.InferenceServerClient]:
-    with triton.InferenceServerClient(server.settings.triton.url) as client:
+    with triton.InferenceServerClient(f"{LOOPBACK}:{server.settings.local.triton_grpc_port}") as client:
         yield client
 
 

@@ -28,9 +28,9 @@ def test_relative_folders_become_absolute(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_gateway_is_led_to_the_local_ports(tmp_path: Path) -> None:
-    settings = Settings(local=LocalSettings(triton_grpc_port=1111, milvus_port=2222))
+    settings = Settings(local=LocalSettings(triton_http_port=1111, milvus_port=2222))
     met = meeting_the_stack(settings)
-    assert met.triton.url == "127.0.0.1:1111"
+    assert met.triton.url == "http://127.0.0.1:1111"
     assert met.milvus.uri == "http://127.0.0.1:2222"
     launch = GatewayService(settings, tmp_path / "gateway").prepare()
     assert launch.environment["VITRINE_MILVUS__URI"] == "http://127.0.0.1:2222"
