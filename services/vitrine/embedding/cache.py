@@ -89,8 +89,8 @@ class EmbeddingCache:
         own.setflags(write=False)
         embedded = Embedded(own, tokens, truncated)
         size = own.nbytes + sys.getsizeof(key[1]) + _ENTRY_BYTES
+        self._drop(key)  # first: where the new one finds no room, the one before must not be taken for it
         if size <= self._max_bytes:
-            self._drop(key)
             self._entries[key] = _Entry(embedded, size, self._now() + self._ttl_s)
             self.bytes += size
             while self.bytes > self._max_bytes:

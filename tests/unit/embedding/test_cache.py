@@ -118,6 +118,14 @@ def test_an_embedding_larger_than_the_room_is_given_but_not_kept(max_bytes: int)
     assert bench.figure("evictions_total", reason="size") == 0
 
 
+def test_one_that_finds_no_room_leaves_none_from_before_in_its_place() -> None:
+    bench = Bench(max_bytes=entry_bytes())
+    bench.cache.keep(key("a"), VECTOR)
+    bench.cache.keep(key("a"), np.concatenate([VECTOR, VECTOR]))
+    assert bench.cache.get(key("a")) is None
+    assert (len(bench.cache), bench.cache.bytes) == (0, 0)
+
+
 NAMES = st.text(max_size=40) | st.binary(min_size=32, max_size=32)
 STEPS = st.one_of(
     st.tuples(st.just("keep"), NAMES, st.integers(1, 600)),
