@@ -80,7 +80,7 @@ def auth(keys: KeyTool, issuer: Issuer, tmp_path: Path) -> dict[str, str]:
 def without_engines(model_repository: Path) -> Settings:
     return Settings(
         model=ModelSettings(repository=model_repository),
-        triton=TritonSettings(url="127.0.0.1:9"),
+        triton=TritonSettings(url="http://127.0.0.1:9"),
         milvus=MilvusSettings(uri="http://127.0.0.1:9"),
         telemetry=TelemetrySettings(log_level="DEBUG"),
     )

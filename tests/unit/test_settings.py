@@ -28,6 +28,33 @@ def test_a_value_out_of_range_is_an_error_that_names_the_variable(monkeypatch: p
         read_settings()
 
 
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000", "http://triton", "http://[::1]:8000", "http://triton.shop:80/"]
+)
+def test_triton_is_at_an_http_address(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("VITRINE_TRITON__URL", url)
+    assert read_settings().triton.url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("127.0.0.1:8001", "dns:///triton:8001", "https://triton:8000", "http://", "http://:8000", "triton", ""),
+        *(
+            "http://triton:port",
+            "http://triton:0",
+            "http://triton:8000/v2",
+            "http://triton:8000?x",
+            "http://me@triton:8000",
+        ),
+    ],
+)
+def test_what_is_no_address_of_triton_is_an_error_that_says_what_is(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("VITRINE_TRITON__URL", url)
+    with pytest.raises(SettingsInvalid, match=r"VITRINE_TRITON__URL.*http://host:port"):
+        read_settings()
+
+
 def test_a_secret_does_not_show_in_the_settings_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITRINE_MILVUS__TOKEN", "root:opensesame")
     settings = read_settings()

@@ -78,7 +78,7 @@ class Addresses:
         return self._known
 
     def rest(self, address: Address) -> None:
-        """Lets the others go first for a second: this one could not be reached, or did not answer in time."""
+        """Lets the others go first for a second: this one was not reached, or did not answer, or not in time."""
         self._resting[address] = self._clock() + _REST_S
 
     def close(self) -> None:

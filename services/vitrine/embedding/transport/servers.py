@@ -68,25 +68,36 @@ class Servers:
         self._kept.clear()
 
     async def _ask(self, head: bytes, body: bytes, timeout_s: float) -> Answer:
+        until = asyncio.get_running_loop().time() + timeout_s
+        try:
+            return await self._send(head, body, until)
+        except ConnectionBroken:
+            pass
+        try:
+            return await self._send(head, body, until)
+        except ConnectionBroken as error:
+            raise Unreachable(str(error)) from error
+
+    async def _send(self, head: bytes, body: bytes, until: float) -> Answer:
+        """Sends a request once, and waits until a time of the event loop's.
+
+        Raises:
+            ConnectionBroken: it may or may not have reached a server.
+            Unreachable: it has reached none.
+            TimeoutError
+        """
         used: Address | None = None
         try:
-            async with asyncio.timeout(timeout_s):
-                for again in (False, True):
-                    used, connection = await self._connection()
-                    try:
-                        answer = await connection.exchange(head, body)
-                    except ConnectionBroken as error:
-                        self._forget(used)
-                        if again:
-                            raise Unreachable(str(error)) from error
-                    else:
-                        self._keep(used, connection)
-                        return answer
-        except TimeoutError:
+            async with asyncio.timeout_at(until):
+                used, connection = await self._connection()
+                answer = await connection.exchange(head, body)
+        except (ConnectionBroken, TimeoutError):
             if used is not None:
                 self._addresses.rest(used)
+                self._forget(used)
             raise
-        raise AssertionError("unreachable: the second try returns or raises")
+        self._keep(used, connection)
+        return answer
 
     async def _connection(self) -> tuple[Address, Connection]:
         """A kept connection to the server whose turn it is, or a new one to the first that can be reached.
