@@ -217,7 +217,7 @@ async def _ask(gateway: Gateway, load: Load, seconds: float, texts: Iterator[str
                 await connection.send(connection.request("POST", f"/v1/collections/{load.alias}/search", body))
                 latencies.append((time.perf_counter() - began) * 1000)
         finally:
-            await connection.aclose()
+            connection.close()
 
     await asyncio.gather(*(caller() for _ in range(load.connections)))
     return latencies

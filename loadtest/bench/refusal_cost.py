@@ -72,14 +72,14 @@ async def refused(url: str, rate: float, seconds: float) -> int:
             if (answer := await connection.exchange(request)).status != REFUSED:
                 raise BenchError(f"The gateway answered {answer.status}: {answer.body[:300].decode()}")
             count, due = count + 1, due + pause
-        await connection.aclose()
+        connection.close()
         return count
 
     try:
         return sum(await asyncio.gather(*map(caller, range(CONNECTIONS))))
     finally:
         held.cancel()
-        await holding.aclose()
+        holding.close()
 
 
 async def in_turns(gateways: dict[str, Gateway], arguments: argparse.Namespace) -> dict[str, list[float]]:

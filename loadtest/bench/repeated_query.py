@@ -132,7 +132,7 @@ async def run(settings: Settings, arguments: argparse.Namespace) -> Report:
     async with AsyncExitStack() as stack:
         try:
             http = await Connection.open(arguments.url)
-            stack.push_async_callback(http.aclose)
+            stack.callback(http.close)
             milvus = await stack.enter_async_context(await MilvusConnection.open(settings.milvus))
             collection = await CollectionAdmin(milvus).describe(arguments.collection)
         except (OSError, VitrineError) as error:

@@ -113,11 +113,11 @@ async def bare_http(address: str, ids: npt.NDArray[np.int32], stack: AsyncExitSt
         f"Inference-Header-Content-Length: {len(described)}\r\nContent-Length: {len(described) + ids.nbytes}\r\n\r\n"
     ).encode()
     connection = await Connection.open(f"http://{address}")
-    stack.push_async_callback(connection.aclose)
+    stack.callback(connection.close)
 
     async def ask() -> npt.NDArray[np.float32]:
         answer = await connection.exchange(head + described + ids.tobytes())
-        return np.frombuffer(answer.body[int(answer.header("Inference-Header-Content-Length") or 0) :], "<f4")
+        return np.frombuffer(answer.body, "<f4", offset=int(answer.headers[b"inference-header-content-length"]))
 
     return ask
 

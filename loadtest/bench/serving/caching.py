@@ -14,7 +14,7 @@ async def cache_counts(url: str) -> dict[str, float]:
     try:
         text = await connection.send(connection.request("GET", "/metrics"))
     finally:
-        await connection.aclose()
+        connection.close()
     return {outcome.decode(): float(count) for outcome, count in _LINE.findall(text)}
 
 

@@ -212,7 +212,7 @@ class Bench:
                 callers, costs, process_of, processes, CORES, self._size.step_s
             )
         finally:
-            await callers.aclose()
+            callers.close()
 
     def _needs(self, costs: Costs, hit_share: float) -> list[ClusterNeed]:
         return [cluster_need(costs, qps, share) for qps in QPS for share in (0.0, hit_share)]
@@ -226,7 +226,7 @@ class Bench:
         try:
             figures.overload = await overload(callers, precision, peak, self._size.overload_s)
         finally:
-            await callers.aclose()
+            callers.close()
 
     def _callers(self, precision: str) -> Callers:
         texts = (self._prepared.texts[row] for row in itertools.cycle(self._uncached_rows.tolist()))

@@ -60,15 +60,15 @@ class Callers:
             connection = await self._connection()
             request = connection.request("POST", self._path, search_body(next(self._texts)))
             answer = await connection.exchange(request)
-        except (OSError, asyncio.IncompleteReadError):
+        except OSError:
             self._open -= 1
             return BROKEN, False
-        if (answer.header("connection") or "").lower() == "close":
-            self._open -= 1
-            await connection.aclose()
-        else:
+        if connection.usable:
             self._idle.append(connection)
-        return answer.status, answer.header("retry-after") is not None
+        else:
+            self._open -= 1
+            connection.close()
+        return answer.status, b"retry-after" in answer.headers
 
     async def connect(self, connections: int) -> None:
         """Opens so many beforehand, as a proxy keeps them: an overload is of requests, not of handshakes."""
@@ -76,9 +76,10 @@ class Callers:
             self._open += 1
             self._idle.append(await Connection.open(self._url))
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
+        """Ends the connections that nobody uses."""
         for connection in self._idle:
-            await connection.aclose()
+            connection.close()
         self._idle.clear()
 
     async def _connection(self) -> Connection:

@@ -139,7 +139,7 @@ def gateway_system(
         try:
             yield ask
         finally:
-            await connection.aclose()
+            connection.close()
 
     processes = (gateway_name(precision, cache), triton_name(precision), MILVUS)
     name = gateway(precision, cache) if collection is None else f"{gateway(precision, cache)}, {collection}"
