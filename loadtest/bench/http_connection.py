@@ -10,8 +10,6 @@ from vitrine.embedding.transport import connection as kept
 LARGEST_ANSWER = 16 * 1024 * 1024
 _OK = 200
 
-Answer = kept.Answer
-
 
 class BenchError(Exception):
     """Nothing could be measured."""
@@ -44,7 +42,7 @@ class Connection:
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(content)}\r\n"
         return head.encode() + b"Content-Type: application/json\r\n\r\n" + content
 
-    async def exchange(self, request: bytes) -> Answer:
+    async def exchange(self, request: bytes) -> kept.Answer:
         """The answer, whatever its status.
 
         Raises:
